@@ -1,0 +1,101 @@
+// Command gen writes the amd64 assembly of package kernel. It is a module of
+// its own so that its dependency (avo) stays out of the program's.
+//
+//	go generate ./internal/kernel
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build" //nolint:revive // avo is made to be used so
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+func main() {
+	ConstraintExpr("amd64")
+	rowSums()
+	decode("decodeBF16AVX2", "DecodeBF16: 16 numbers a turn.", func(src, dst Mem) {
+		for k := range 2 {
+			y := YMM()
+			VPMOVZXWD(src.Offset(16*k), y)
+			VPSLLD(U8(16), y, y)
+			VMOVUPS(y, dst.Offset(32*k))
+		}
+	})
+	decode("decodeF16AVX2", "DecodeF16: 16 numbers a turn.", func(src, dst Mem) {
+		for k := range 2 {
+			y := YMM()
+			VCVTPH2PS(src.Offset(16*k), y)
+			VMOVUPS(y, dst.Offset(32*k))
+		}
+	})
+	cpuid()
+	Generate()
+}
+
+// rowSums leaves the four sums of rowSumsGo in lanes, eight float64 lanes each.
+func rowSums() {
+	TEXT("rowSumsAVX2", NOSPLIT, "func(a, b []float32, lanes *[4][8]float64)")
+	Doc("rowSumsAVX2 adds up groups of eight elements; len(a) is a positive multiple of eight.")
+	a, b := Mem{Base: Load(Param("a").Base(), GP64())}, Mem{Base: Load(Param("b").Base(), GP64())}
+	n := Load(Param("a").Len(), GP64())
+	out := Mem{Base: Load(Param("lanes"), GP64())}
+	var sums [4][2]reg.VecVirtual
+	for i := range sums {
+		for h := range sums[i] {
+			sums[i][h] = YMM()
+			VXORPD(sums[i][h], sums[i][h], sums[i][h])
+		}
+	}
+	Label("loop")
+	for h := range 2 {
+		p, q, d, t := YMM(), YMM(), YMM(), YMM()
+		VCVTPS2PD(a.Offset(16*h), p)
+		VCVTPS2PD(b.Offset(16*h), q)
+		VSUBPD(p, q, d)
+		for i, f := range [4][2]reg.VecVirtual{{p, p}, {q, q}, {d, d}, {p, d}} {
+			VMULPD(f[0], f[1], t)
+			VADDPD(t, sums[i][h], sums[i][h])
+		}
+	}
+	ADDQ(Imm(32), a.Base)
+	ADDQ(Imm(32), b.Base)
+	SUBQ(Imm(8), n)
+	JNZ(LabelRef("loop"))
+	for i := range sums {
+		for h := range sums[i] {
+			VMOVUPD(sums[i][h], out.Offset(64*i+32*h))
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func decode(name, doc string, turn func(src, dst Mem)) {
+	TEXT(name, NOSPLIT, "func(dst []float32, src []byte)")
+	Doc(name + " is " + doc + " len(dst) is a positive multiple of sixteen.")
+	dst, src := Mem{Base: Load(Param("dst").Base(), GP64())}, Mem{Base: Load(Param("src").Base(), GP64())}
+	n := Load(Param("dst").Len(), GP64())
+	Label("loop")
+	turn(src, dst)
+	ADDQ(Imm(32), src.Base)
+	ADDQ(Imm(64), dst.Base)
+	SUBQ(Imm(16), n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// cpuid reports F16C, which golang.org/x/sys/cpu does not name.
+func cpuid() {
+	TEXT("hasF16C", NOSPLIT, "func() bool")
+	Doc("hasF16C reports bit 29 of ECX of CPUID leaf 1.")
+	MOVL(U32(1), reg.EAX)
+	XORL(reg.ECX, reg.ECX)
+	CPUID()
+	SHRL(Imm(29), reg.ECX)
+	ANDL(Imm(1), reg.ECX)
+	r := GP8()
+	MOVB(reg.CL, r)
+	Store(r, ReturnIndex(0))
+	RET()
+}

@@ -1,0 +1,105 @@
+// Package kernel holds the inner loops over rows of numbers: decoding of the
+// 16-bit floats and the sums that weight evidence is made of.
+//
+// Each loop exists twice: in plain Go, which is the definition, and in
+// assembly written by the generator in internal/kernel/gen for amd64 with AVX2
+// and F16C. Both give the same bits: the sums have a fixed order (eight
+// float64 lanes by element index modulo eight, folded pairwise) and no fused
+// multiply-add. Tests compare them.
+package kernel
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Sums are the sums over the elements of two rows, a the reference's and b the
+// checkpoint's, with d = b-a taken in float64.
+type Sums struct {
+	AA float64 // sum of a*a
+	BB float64 // sum of b*b
+	DD float64 // sum of d*d
+	AD float64 // sum of a*d
+}
+
+// RowSums returns the sums over a and b, which must be of the same length.
+func RowSums(a, b []float32) Sums {
+	if len(a) != len(b) {
+		panic("kernel: rows of different length")
+	}
+	return rowSums(a, b)
+}
+
+// DecodeBF16 decodes len(dst) little-endian bfloat16 numbers of src.
+func DecodeBF16(dst []float32, src []byte) {
+	decodeBF16(dst, src[:2*len(dst)])
+}
+
+// DecodeF16 decodes len(dst) little-endian IEEE half-precision numbers of src.
+func DecodeF16(dst []float32, src []byte) {
+	decodeF16(dst, src[:2*len(dst)])
+}
+
+// F16 is the value of the IEEE 754 half-precision number with bits h.
+func F16(h uint16) float32 {
+	sign, e, m := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff
+	switch {
+	case e == 0x1f: // infinity or NaN, made quiet as the hardware does
+		if m != 0 {
+			m |= 0x200
+		}
+		return math.Float32frombits(sign | 0xff<<23 | m<<13)
+	case e == 0:
+		f := float32(m) * (1.0 / (1 << 24))
+		return math.Float32frombits(sign | math.Float32bits(f))
+	}
+	return math.Float32frombits(sign | (e+112)<<23 | m<<13)
+}
+
+func rowSumsGo(a, b []float32) Sums {
+	var aa, bb, dd, ad [8]float64
+	i := 0
+	for ; i+8 <= len(a); i += 8 {
+		x, y := a[i:i+8:i+8], b[i:i+8:i+8]
+		for j := range 8 {
+			p, q := float64(x[j]), float64(y[j])
+			d := q - p
+			// The conversions forbid fused multiply-add, see the package comment.
+			aa[j] += float64(p * p)
+			bb[j] += float64(q * q)
+			dd[j] += float64(d * d)
+			ad[j] += float64(p * d)
+		}
+	}
+	s := Sums{AA: fold(&aa), BB: fold(&bb), DD: fold(&dd), AD: fold(&ad)}
+	rowSumsTail(&s, a[i:], b[i:])
+	return s
+}
+
+// rowSumsTail adds the last few elements, which fill no group of eight.
+func rowSumsTail(s *Sums, a, b []float32) {
+	for i, x := range a {
+		p, q := float64(x), float64(b[i])
+		d := q - p
+		s.AA += float64(p * p)
+		s.BB += float64(q * q)
+		s.DD += float64(d * d)
+		s.AD += float64(p * d)
+	}
+}
+
+func fold(l *[8]float64) float64 {
+	return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
+}
+
+func decodeBF16Go(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
+	}
+}
+
+func decodeF16Go(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = F16(binary.LittleEndian.Uint16(src[2*i:]))
+	}
+}

@@ -1,0 +1,41 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run -C gen . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel
+
+var useAVX2 = cpu.X86.HasAVX2 && hasF16C()
+
+func rowSums(a, b []float32) Sums {
+	if !useAVX2 {
+		return rowSumsGo(a, b)
+	}
+	n := len(a) &^ 7
+	var lanes [4][8]float64
+	if n > 0 {
+		rowSumsAVX2(a[:n], b[:n], &lanes)
+	}
+	s := Sums{AA: fold(&lanes[0]), BB: fold(&lanes[1]), DD: fold(&lanes[2]), AD: fold(&lanes[3])}
+	rowSumsTail(&s, a[n:], b[n:])
+	return s
+}
+
+func decodeBF16(dst []float32, src []byte) {
+	n := 0
+	if useAVX2 {
+		if n = len(dst) &^ 15; n > 0 {
+			decodeBF16AVX2(dst[:n], src)
+		}
+	}
+	decodeBF16Go(dst[n:], src[2*n:])
+}
+
+func decodeF16(dst []float32, src []byte) {
+	n := 0
+	if useAVX2 {
+		if n = len(dst) &^ 15; n > 0 {
+			decodeF16AVX2(dst[:n], src)
+		}
+	}
+	decodeF16Go(dst[n:], src[2*n:])
+}

@@ -1,0 +1,108 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// guard surrounds test slices; a kernel that writes past its slice changes it.
+const guard = 12345.0
+
+func TestRowSumsMatchesReference(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for n := range 70 {
+		a, b := make([]float32, n), make([]float32, n)
+		for i := range a {
+			a[i] = float32(r.NormFloat64())
+			b[i] = a[i] + float32(r.NormFloat64())*1e-3
+		}
+		if got, want := RowSums(a, b), rowSumsGo(a, b); got != want {
+			t.Fatalf("n = %d: %+v, want %+v", n, got, want)
+		}
+	}
+}
+
+func TestRowSumsOfKnownRows(t *testing.T) {
+	a, b := []float32{1, 2, 3, 4, 5, 6, 7, 8, 9}, []float32{1, 2, 3, 4, 5, 6, 7, 8, 11}
+	want := Sums{AA: 285, BB: 325, DD: 4, AD: 18}
+	if got := RowSums(a, b); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+func TestRowSumsKeepsNaNAndInf(t *testing.T) {
+	a, b := make([]float32, 24), make([]float32, 24)
+	b[17] = float32(math.NaN())
+	if s := RowSums(a, b); !math.IsNaN(s.BB) {
+		t.Errorf("NaN lost: %+v", s)
+	}
+	b[17] = float32(math.Inf(1))
+	if s := RowSums(a, b); !math.IsInf(s.BB, 1) {
+		t.Errorf("Inf lost: %+v", s)
+	}
+}
+
+func TestDecodeAll16BitNumbers(t *testing.T) {
+	src := make([]byte, 2<<16)
+	for i := range 1 << 16 {
+		binary.LittleEndian.PutUint16(src[2*i:], uint16(i))
+	}
+	for _, c := range []struct {
+		name         string
+		decode, want func([]float32, []byte)
+	}{{"bf16", DecodeBF16, decodeBF16Go}, {"f16", DecodeF16, decodeF16Go}} {
+		for _, n := range []int{0, 1, 15, 16, 17, 33, 1 << 16} {
+			got, want := make([]float32, n+1), make([]float32, n)
+			got[n] = guard
+			c.decode(got[:n], src)
+			c.want(want, src)
+			for i, w := range want {
+				if math.Float32bits(got[i]) != math.Float32bits(w) {
+					t.Fatalf("%s: %#04x is %x, want %x", c.name, i, math.Float32bits(got[i]), math.Float32bits(w))
+				}
+			}
+			if got[n] != guard {
+				t.Fatalf("%s: wrote past the end", c.name)
+			}
+		}
+	}
+}
+
+func TestF16KnownValues(t *testing.T) {
+	for h, want := range map[uint16]float64{
+		0x3c00: 1, 0xc000: -2, 0x7bff: 65504, 0x0001: math.Ldexp(1, -24), 0x0400: math.Ldexp(1, -14), 0x7c00: math.Inf(1), 0x3555: 0.333251953125,
+	} {
+		if got := float64(F16(h)); got != want {
+			t.Errorf("%#04x is %v, want %v", h, got, want)
+		}
+	}
+}
+
+func benchmarkRows(b *testing.B, dim int, f func(x, y []float32) Sums) {
+	x, y := make([]float32, dim), make([]float32, dim)
+	b.SetBytes(int64(8 * dim))
+	for b.Loop() {
+		f(x, y)
+	}
+}
+
+func BenchmarkRowSums(b *testing.B) {
+	for name, f := range map[string]func(x, y []float32) Sums{"kernel": RowSums, "go": rowSumsGo} {
+		b.Run(name+"/384", func(b *testing.B) { benchmarkRows(b, 384, f) })
+		b.Run(name+"/4096", func(b *testing.B) { benchmarkRows(b, 4096, f) })
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	dst, src := make([]float32, 4096), make([]byte, 8192)
+	for name, f := range map[string]func([]float32, []byte){"bf16": DecodeBF16, "bf16-go": decodeBF16Go, "f16": DecodeF16, "f16-go": decodeF16Go} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(8192)
+			for b.Loop() {
+				f(dst, src)
+			}
+		})
+	}
+}

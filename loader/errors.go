@@ -1,0 +1,86 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Sentinels that callers branch on with errors.Is.
+var (
+	// ErrUnsupported marks a file whose format is recognised but not read, or
+	// not recognised at all.
+	ErrUnsupported = errors.New("unsupported checkpoint format")
+	// ErrUnsafe marks a file that was refused because loading it elsewhere
+	// would run code. [Checkpoint.Findings] or [UnsafeError] say where.
+	ErrUnsafe = errors.New("unsafe checkpoint")
+	// ErrNoEmbedding marks a checkpoint in which no input embedding was found.
+	ErrNoEmbedding = errors.New("no input embedding found")
+	// ErrAmbiguousEmbedding marks a checkpoint with several tensors that could
+	// be the input embedding.
+	ErrAmbiguousEmbedding = errors.New("several tensors could be the input embedding")
+	// ErrIncomplete marks a checkpoint with parts missing, such as a shard.
+	ErrIncomplete = errors.New("incomplete checkpoint")
+)
+
+// A FormatError reports a malformed file: which one, at which byte, and why.
+type FormatError struct {
+	Path string // the file, or "archive!member" inside a zip
+	Off  int64  // byte offset in Path; -1 where no single offset applies
+	Msg  string
+	Err  error // optional cause
+}
+
+func (e *FormatError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Path)
+	if e.Off >= 0 {
+		fmt.Fprintf(&b, ": offset %d (%#x)", e.Off, e.Off)
+	}
+	b.WriteString(": ")
+	b.WriteString(e.Msg)
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+func (e *FormatError) Unwrap() error { return e.Err }
+
+// An UnsafeError reports a file that was refused because a standard reader
+// would run code on loading it. It matches [ErrUnsafe].
+type UnsafeError struct {
+	Path     string
+	Findings []Finding // at least one
+}
+
+func (e *UnsafeError) Error() string {
+	f := e.Findings[0]
+	s := fmt.Sprintf("%s: %s (%s, %s)", e.Path, f.Detail, f.Rule, f.Where)
+	if n := len(e.Findings) - 1; n > 0 {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	return s
+}
+
+func (e *UnsafeError) Is(target error) bool { return target == ErrUnsafe }
+
+// An EmbeddingError reports that the input embedding could not be chosen. It
+// matches [ErrNoEmbedding] or [ErrAmbiguousEmbedding].
+type EmbeddingError struct {
+	Candidates []string // "name [rows x dim]", most likely first
+	Err        error
+}
+
+func (e *EmbeddingError) Error() string {
+	if len(e.Candidates) == 0 {
+		return e.Err.Error()
+	}
+	return e.Err.Error() + ": " + strings.Join(e.Candidates, ", ")
+}
+
+func (e *EmbeddingError) Unwrap() error { return e.Err }
+
+// isNotExist reports whether err says that a file is missing.
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
