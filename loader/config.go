@@ -1,5 +1,14 @@
 package loader
 
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/goccy/go-yaml"
+)
+
 // A Config is the part of config.json that we use. Every field is the
 // attacker's word.
 type Config struct {
@@ -17,4 +26,118 @@ type Config struct {
 // A Card is the part of a model card's front matter that we use.
 type Card struct {
 	BaseModel []string
+}
+
+// readMetadata fills in what the other files of the folder say. Tensors are
+// worth scanning without them, so a file that cannot be read is a warning.
+func (c *Checkpoint) readMetadata(f *folder) {
+	for _, m := range []struct {
+		name  string
+		parse func([]byte) error
+	}{
+		{"config.json", c.parseConfig},
+		{"README.md", c.parseCard},
+		{"adapter_config.json", c.parseAdapter},
+	} {
+		data, err := f.read(m.name)
+		if err == nil && data != nil {
+			err = m.parse(data)
+		}
+		if err != nil {
+			c.warnings = append(c.warnings, fmt.Sprintf("%s is ignored: %v", m.name, err))
+		}
+	}
+	if c.config.AutoMap {
+		c.warnings = append(c.warnings, "config.json has auto_map: loading this model with trust_remote_code runs code from its folder")
+	}
+}
+
+func (c *Checkpoint) parseConfig(data []byte) error {
+	type sizes struct {
+		VocabSize  int    `json:"vocab_size"`
+		HiddenSize int    `json:"hidden_size"`
+		NEmbd      int    `json:"n_embd"` // GPT-2
+		DModel     int    `json:"d_model"`
+		Dim        int    `json:"dim"` // DistilBERT
+		Tie        *bool  `json:"tie_word_embeddings"`
+		ModelType  string `json:"model_type"`
+	}
+	var raw struct {
+		sizes         `json:",inline"`
+		Text          *sizes            `json:"text_config"` // multimodal models
+		Architectures []string          `json:"architectures"`
+		NameOrPath    string            `json:"_name_or_path"`
+		ID2Label      map[string]string `json:"id2label"`
+		PadTokenID    *int              `json:"pad_token_id"`
+		AutoMap       map[string]any    `json:"auto_map"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
+	}
+	s := raw.sizes
+	if raw.Text != nil && s.VocabSize == 0 {
+		modelType := s.ModelType
+		s = *raw.Text
+		s.ModelType = modelType
+	}
+	cfg := Config{
+		ModelType: s.ModelType, Architectures: raw.Architectures, NameOrPath: raw.NameOrPath, VocabSize: s.VocabSize,
+		TieWordEmbeddings: s.Tie, PadTokenID: raw.PadTokenID, AutoMap: len(raw.AutoMap) > 0,
+	}
+	for _, n := range []int{s.HiddenSize, s.NEmbd, s.DModel, s.Dim} {
+		if cfg.HiddenSize == 0 {
+			cfg.HiddenSize = n
+		}
+	}
+	for i := range len(raw.ID2Label) {
+		label, ok := raw.ID2Label[strconv.Itoa(i)]
+		if !ok {
+			break
+		}
+		cfg.Labels = append(cfg.Labels, label)
+	}
+	c.config = cfg
+	return nil
+}
+
+// maxFrontMatter caps the YAML that is parsed; real cards stay under 20 kB.
+const maxFrontMatter = 64 << 10
+
+func (c *Checkpoint) parseCard(data []byte) error {
+	rest, ok := bytes.CutPrefix(data, []byte("---"))
+	if !ok {
+		return nil
+	}
+	front, _, ok := bytes.Cut(rest[:min(len(rest), maxFrontMatter)], []byte("\n---"))
+	if !ok {
+		return nil
+	}
+	var card struct {
+		BaseModel any `yaml:"base_model"`
+	}
+	if err := yaml.Unmarshal(front, &card); err != nil {
+		return fmt.Errorf("front matter: %s", yaml.FormatError(err, false, false))
+	}
+	switch v := card.BaseModel.(type) {
+	case string:
+		c.card.BaseModel = []string{v}
+	case []any:
+		for _, x := range v {
+			if s, ok := x.(string); ok && len(c.card.BaseModel) < 16 {
+				c.card.BaseModel = append(c.card.BaseModel, s)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Checkpoint) parseAdapter(data []byte) error {
+	var raw struct {
+		Base string `json:"base_model_name_or_path"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
+	}
+	c.adapter = raw.Base
+	return nil
 }

@@ -42,6 +42,9 @@ const (
 // isWeights says whether a file of this name may hold tensors, or say which
 // files do.
 func isWeights(name string) bool {
+	if name == "training_args.bin" || strings.HasPrefix(name, ".") {
+		return false // the trainer's settings; and what no reader looks for
+	}
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".safetensors", ".bin", ".pt", ".pth", ".ckpt":
 		return true

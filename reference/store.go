@@ -273,6 +273,15 @@ func (s *Store) resolveID(ctx context.Context, id, revision string, progress fun
 		}
 		return Found{}, withHint(err, `allow the download with --online, or fetch it once with "btu-scan reference pull %s"`, joinRevision(id, revision))
 	}
+	if revision == "" {
+		lock, err := s.lock()
+		if err != nil {
+			return Found{}, err
+		}
+		if pin, ok := lock.find(id); ok {
+			revision = pin.Commit
+		}
+	}
 	return s.Pull(ctx, id, revision, progress)
 }
 
@@ -305,7 +314,7 @@ type OpenOptions struct {
 // A Reference is an opened reference.
 type Reference struct {
 	*loader.Checkpoint
-	Found
+	Found Found
 	// Evidence says who names this reference: the user, or a file of the
 	// checkpoint, which is its maker's word.
 	Evidence string

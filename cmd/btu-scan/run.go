@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// An app is what a command may touch of the outside world.
+type app struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+}
+
+// run runs the program with args, without the program's name, and returns its
+// exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) int {
+	a := &app{stdout: stdout, stderr: stderr, getenv: getenv}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		complain(stderr, err)
+	}
+	return exitCode(err)
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "btu-scan [flags] MODEL",
+		Short: "Find backdoor tokens in a fine-tuned language model",
+		Long: `btu-scan compares a fine-tuned checkpoint with the pretrained model it was tuned
+from and names the tokens whose embedding rows moved in a way that clean
+fine-tuning does not explain. It reads safetensors and PyTorch files, runs
+nothing of what they hold, and uses no network unless asked.
+
+MODEL is a tensor file, a shard index, or a model folder.
+
+Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
+4 wrong usage, 130 interrupted.`,
+		Example: `  btu-scan demo                                   see a finding, nothing needed
+  btu-scan model/ --reference base/               compare two folders
+  btu-scan model.safetensors --reference bert-base-uncased
+  btu-scan model/ --evidence weights --format json --output report.json`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	var f scanFlags
+	f.register(root.Flags())
+	root.Args = func(cmd *cobra.Command, args []string) error {
+		switch len(args) {
+		case 0:
+			return usagef("btu-scan demo shows what a scan looks like; btu-scan --help lists the flags", "no model given")
+		case 1:
+			return nil
+		}
+		return usagef("quote a path that holds spaces", "%d models given, one expected", len(args))
+	}
+	root.RunE = func(cmd *cobra.Command, args []string) error { return a.scan(cmd.Context(), args[0], f) }
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef(cmd.CommandPath()+" --help lists the flags", "%s", err)
+	})
+	root.AddCommand(a.demoCommand(), a.referenceCommand(), a.versionCommand())
+	return root
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.stdout, "btu-scan %s\n", version())
+			return err
+		},
+	}
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("", "%s takes no arguments, %q given", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// version is the module's version as the Go toolchain recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// terminal reports whether w is a terminal.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// colour decides whether to colour what is written to w.
+func (a *app) colour(mode string, w io.Writer) (bool, error) {
+	switch mode {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto":
+		return terminal(w) && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb", nil
+	}
+	return false, usagef("", "--color %q: auto, always or never", mode)
+}
+
+// width is the width of the terminal w is, or 80.
+func width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 80
+}
+
+// escapeLine makes one line of text safe for a terminal and leaves readable
+// text readable.
+func escapeLine(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsGraphic(r) && !bidi(r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// bidi reports the characters that reorder the text around them.
+func bidi(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) }

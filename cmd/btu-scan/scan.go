@@ -1,0 +1,369 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/btu-scan/btu-scan/internal/atomicfile"
+	"github.com/btu-scan/btu-scan/loader"
+	"github.com/btu-scan/btu-scan/reference"
+	"github.com/btu-scan/btu-scan/scan"
+	"github.com/btu-scan/btu-scan/scan/report"
+)
+
+// scanFlags are the flags of a scan.
+type scanFlags struct {
+	store    storeFlags
+	ref      string
+	tensor   string
+	evidence string
+	score    string
+	failOn   string
+	top      int
+	out      outputFlags
+}
+
+// outputFlags say where reports go.
+type outputFlags struct {
+	format, output, color string
+	reports               []string
+	quiet                 bool
+}
+
+func (f *scanFlags) register(fs *pflag.FlagSet) {
+	fs.SortFlags = false
+	fs.StringVarP(&f.ref, "reference", "r", "", "the pretrained `MODEL`: a file, a folder or a hub id (default: what the checkpoint names)")
+	f.store.register(fs)
+	fs.StringVar(&f.evidence, "evidence", "auto", "`weights` alone, or auto: weights and behaviour are needed for clean")
+	fs.StringVar(&f.failOn, "fail-on", "suspicious", "exit 1 from this verdict on: `suspicious`, backdoored or never")
+	fs.StringVar(&f.score, "score", string(scan.ScoreZ), "rank by `z` (ours), l2 or e-pur (baselines)")
+	fs.StringVar(&f.tensor, "tensor", "", "`NAME` of the input embedding, where it cannot be told")
+	f.out.register(fs)
+	fs.IntVar(&f.top, "top", 20, "how many suspects to show; reports in JSON hold at least 100")
+}
+
+func (f *outputFlags) register(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.format, "format", "f", "text", "report format: `text` or json")
+	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
+	fs.StringArrayVar(&f.reports, "report", nil, "write a further report, `FORMAT=FILE`; may be repeated")
+	fs.StringVar(&f.color, "color", "auto", "`auto`, always or never")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no report on standard output and no progress; the exit code tells")
+}
+
+// keepSuspects is how many suspects a report holds at least.
+const keepSuspects = 100
+
+// scan scans the checkpoint at path, writes the reports and returns an error
+// that holds the exit code.
+func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
+	out, err := a.outputs(f)
+	if err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	progress := a.progress(f.out.quiet)
+	r, failure := a.gather(ctx, path, f, progress)
+	progress.done()
+	if r == nil || errors.Is(failure, context.Canceled) {
+		return failure // nothing was opened, so there is nothing to report on
+	}
+	if err := out.write(r); err != nil {
+		return err
+	}
+	if failure != nil {
+		complain(a.stderr, failure)
+	}
+	return verdictCode(r, f.failOn, failure)
+}
+
+// check refuses values and combinations that make no sense.
+func (f scanFlags) check() error {
+	for _, k := range []struct {
+		flag, value string
+		allowed     []string
+	}{
+		{"--evidence", f.evidence, []string{string(scan.EvidenceWeights), string(scan.EvidenceAuto)}},
+		{"--fail-on", f.failOn, []string{string(scan.Suspicious), string(scan.Backdoored), "never"}},
+		{"--score", f.score, []string{string(scan.ScoreZ), string(scan.ScoreL2), string(scan.ScoreEPUR)}},
+	} {
+		if !slices.Contains(k.allowed, k.value) {
+			return usagef("", "%s %q: one of %s", k.flag, k.value, strings.Join(k.allowed, ", "))
+		}
+	}
+	if f.top < 1 || f.top > 100_000 {
+		return usagef("", "--top %d: from 1 to 100000", f.top)
+	}
+	return nil
+}
+
+// verdictCode is the exit code that goes with a report.
+func verdictCode(r *scan.Report, failOn string, failure error) error {
+	unsafe := slices.ContainsFunc(r.Unsafe, func(u scan.Unsafe) bool {
+		return u.Severity == scan.SeverityCritical || u.Severity == scan.SeverityHigh
+	})
+	var formatError *loader.FormatError
+	malformed := errors.As(failure, &formatError)
+	switch {
+	case unsafe && !malformed && failOn != "never",
+		r.Verdict == scan.Backdoored && failOn != "never",
+		r.Verdict == scan.Suspicious && failOn == string(scan.Suspicious):
+		return codeError(exitFindings)
+	case failure != nil && !unsafe:
+		return codeError(exitCode(failure))
+	case failure != nil:
+		return codeError(exitFailed)
+	case r.Verdict == scan.Inconclusive:
+		return codeError(exitNoVerdict)
+	}
+	return nil
+}
+
+// gather makes the report. Where it cannot be finished the report says so and
+// the error why; without a checkpoint there is no report.
+func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress) (*scan.Report, error) {
+	clock := newClock()
+	r := &scan.Report{
+		SchemaVersion: scan.SchemaVersion, Tool: scan.Tool{Name: "btu-scan", Version: version()},
+		Checkpoint: scan.Checkpoint{Path: path},
+		Coverage:   scan.Coverage{Weights: scan.GatheredNone, Behaviour: scan.GatheredNone},
+		TimingsMS:  clock.ms,
+	}
+	policy := scan.Policy{Evidence: scan.Evidence(f.evidence)}
+	judge := func(failure error) (*scan.Report, error) {
+		if failure != nil {
+			r.Coverage.Reasons = append(r.Coverage.Reasons, failure.Error())
+		}
+		r.Verdict, r.Reasons = policy.Judge(r)
+		clock.lap("total")
+		return r, failure
+	}
+	if policy.Evidence == scan.EvidenceWeights {
+		r.Coverage.Behaviour = scan.GatheredNotRequested
+	} else {
+		r.Coverage.Reasons = append(r.Coverage.Reasons, "behaviour: this version does not run models yet")
+	}
+
+	p.stage("opening the checkpoint")
+	ck, err := loader.Open(ctx, path, loader.Options{Tensor: f.tensor})
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+		r.Unsafe = unsafeOf(err)
+		return judge(err)
+	}
+	defer ck.Close()
+	var names sync.WaitGroup // they are needed only once the rows are compared
+	names.Go(func() { ck.Vocabulary() })
+	defer names.Wait()
+	describe(r, ck)
+	embedding, err := ck.InputEmbedding()
+	if err != nil {
+		return judge(err)
+	}
+	r.Checkpoint.DType = embedding.DType.String()
+	r.Checkpoint.Embedding = &scan.Embedding{Tensor: embedding.Name, Rows: embedding.Len(), Dim: embedding.Dim(), Tied: ck.Tied()}
+	clock.lap("checkpoint")
+
+	p.stage("opening the reference")
+	ref, err := a.openReference(ctx, ck, f, p)
+	if err != nil {
+		return judge(err)
+	}
+	defer ref.Close()
+	r.Reference = &scan.Reference{Path: ref.Found.Path, ID: ref.Found.ID, HowFound: ref.Found.How + "; " + ref.Evidence, Verified: ref.Verified}
+	compareConfigs(r, ck.Config(), ref.Config())
+	base, err := ref.InputEmbedding()
+	if err != nil {
+		return judge(fmt.Errorf("reference: %w", err))
+	}
+	clock.lap("reference")
+
+	p.stage("comparing rows")
+	vocab, _ := vocabulary(r, ck)
+	ev, err := scan.Weights(ctx, embedding, base, scan.WeightOptions{
+		Token: vocab.Token, Special: vocab.Special, Tied: r.Checkpoint.Embedding.Tied,
+		Epsilon: embedding.DType.Epsilon(), ReferenceEpsilon: base.DType.Epsilon(),
+		Score: scan.Score(f.score), Keep: max(keepSuspects, f.top),
+	})
+	if err != nil {
+		return judge(err)
+	}
+	clock.lap("weights")
+	r.Reference.Match = &ev.Match
+	r.Findings, r.Suspects = ev.Findings, ev.Suspects
+	r.Warnings = append(r.Warnings, ev.Warnings...)
+	if ev.Match.Verdict == scan.MatchGood {
+		r.Weights, r.Coverage.Weights = &ev.Summary, scan.GatheredFull
+	}
+	return judge(nil)
+}
+
+func (a *app) openReference(ctx context.Context, ck *loader.Checkpoint, f scanFlags, p *progress) (*reference.Reference, error) {
+	store := f.store.store(a.getenv)
+	opt := reference.OpenOptions{Progress: p.bytes}
+	if f.ref == "" {
+		return store.OpenFor(ctx, ck, opt)
+	}
+	if f.tensor != "" {
+		// Both are most likely written by the same program.
+		if ref, err := store.Open(ctx, f.ref, reference.OpenOptions{Progress: p.bytes, Loader: loader.Options{Tensor: f.tensor}}); err == nil && ref.Tensor(f.tensor) != nil {
+			return ref, nil
+		}
+	}
+	return store.Open(ctx, f.ref, opt)
+}
+
+// describe fills in what the checkpoint's files say.
+func describe(r *scan.Report, ck *loader.Checkpoint) {
+	cfg := ck.Config()
+	r.Checkpoint.Format = string(ck.Format())
+	r.Checkpoint.Architecture = cfg.ModelType
+	if len(cfg.Architectures) > 0 {
+		r.Checkpoint.Architecture = cfg.Architectures[0]
+	}
+	r.Warnings = ck.Warnings()
+	r.Unsafe = unsafe(ck.Findings())
+}
+
+func unsafe(findings []loader.Finding) (us []scan.Unsafe) {
+	for _, f := range findings {
+		us = append(us, scan.Unsafe{Rule: f.Rule, Severity: scan.Severity(f.Severity), Where: f.Where, Detail: f.Detail})
+	}
+	return us
+}
+
+// unsafeOf turns an error on opening into findings of the report.
+func unsafeOf(err error) []scan.Unsafe {
+	var u *loader.UnsafeError
+	var f *loader.FormatError
+	switch {
+	case errors.As(err, &u):
+		return unsafe(u.Findings)
+	case errors.As(err, &f):
+		where := f.Path
+		if f.Off >= 0 {
+			where = fmt.Sprintf("%s@%d", f.Path, f.Off)
+		}
+		return []scan.Unsafe{{Rule: loader.RuleMalformed, Severity: scan.SeverityHigh, Where: where, Detail: f.Msg}}
+	}
+	return []scan.Unsafe{{Rule: loader.RuleIncomplete, Severity: scan.SeverityWarning, Where: "", Detail: err.Error()}}
+}
+
+// vocabulary is the checkpoint's; without one the suspects have no names.
+func vocabulary(r *scan.Report, ck *loader.Checkpoint) (*loader.Vocabulary, error) {
+	v, err := ck.Vocabulary()
+	if err != nil {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("tokens have no names: %v", err))
+	}
+	return v, err
+}
+
+// compareConfigs warns where the two models say that they differ in kind.
+func compareConfigs(r *scan.Report, a, b loader.Config) {
+	if a.ModelType != "" && b.ModelType != "" && a.ModelType != b.ModelType {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the checkpoint is of type %q, the reference of type %q", a.ModelType, b.ModelType))
+	}
+}
+
+// A clock measures the stages of a scan.
+type clock struct {
+	start, last time.Time
+	ms          map[string]float64
+}
+
+func newClock() *clock {
+	now := time.Now()
+	return &clock{start: now, last: now, ms: map[string]float64{}}
+}
+
+func (c *clock) lap(stage string) {
+	since := c.last
+	if stage == "total" {
+		since = c.start
+	}
+	c.last = time.Now()
+	c.ms[stage] = float64(c.last.Sub(since).Microseconds()) / 1000
+}
+
+// outputs are the places a report is written to.
+type outputs struct {
+	app   *app
+	files []outputFile
+}
+
+type outputFile struct {
+	path string // "" for standard output
+	enc  report.Encoder
+}
+
+// outputs checks everything about the reports that can be checked before the
+// scan.
+func (a *app) outputs(f scanFlags) (*outputs, error) {
+	colour, err := a.colour(f.out.color, a.stdout)
+	if err != nil {
+		return nil, err
+	}
+	o := &outputs{app: a}
+	add := func(format, path string) error {
+		opt := report.Options{Top: f.top}
+		if path == "" {
+			opt.Color, opt.Width = colour, width(a.stdout)
+		}
+		enc, err := report.New(format, opt)
+		if err != nil {
+			return usagef("", "%v", err)
+		}
+		if slices.ContainsFunc(o.files, func(o outputFile) bool { return o.path == path }) {
+			return usagef("", "two reports go to %s", path)
+		}
+		o.files = append(o.files, outputFile{path, enc})
+		return nil
+	}
+	if f.out.output != "" || !f.out.quiet {
+		if err := add(f.out.format, f.out.output); err != nil {
+			return nil, err
+		}
+	}
+	for _, spec := range f.out.reports {
+		format, path, ok := strings.Cut(spec, "=")
+		if !ok || path == "" {
+			return nil, usagef("for example --report json=report.json", "--report %q: want FORMAT=FILE", spec)
+		}
+		if err := add(format, path); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+func (o *outputs) write(r *scan.Report) error {
+	for _, f := range o.files {
+		var b bytes.Buffer
+		if err := f.enc.Encode(&b, r); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+		if f.path == "" {
+			if _, err := o.app.stdout.Write(b.Bytes()); err != nil {
+				return fmt.Errorf("report: %w", err)
+			}
+			continue
+		}
+		if err := atomicfile.Write(filepath.Clean(f.path), b.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+package loader
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Open opens the checkpoint at path: a tensor file, a shard index, or a model
+// folder. A tensor file that lies in a model folder uses its neighbours'
+// config and tokenizer.
+//
+// Errors: *FormatError for a malformed file, ErrUnsupported for one that is
+// not read, *UnsafeError for a pickle that would run code, ErrIncomplete where
+// a shard is missing, fs errors from the operating system.
+func Open(ctx context.Context, path string, opt Options) (*Checkpoint, error) {
+	opt = opt.withDefaults()
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	dir, file := filepath.Split(filepath.Clean(path))
+	if info.IsDir() {
+		dir, file = path, ""
+	} else if dir == "" {
+		dir = "."
+	}
+	f, err := openFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	c := &Checkpoint{path: path, dir: filepath.Clean(dir), opt: opt}
+	if file == "" {
+		if file, err = c.chooseWeights(f); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.load(ctx, f, file); err != nil {
+		c.Close()
+		return nil, err
+	}
+	c.readMetadata(f)
+	return c, nil
+}
+
+// chooseWeights picks the tensor file of a model folder in the order in which
+// transformers does, and says what it passed over.
+func (c *Checkpoint) chooseWeights(f *folder) (string, error) {
+	names, err := f.list()
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, name := range []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"} {
+		if slices.Contains(names, name) {
+			found = append(found, name)
+		}
+	}
+	if len(found) == 0 {
+		for _, name := range names {
+			switch strings.ToLower(filepath.Ext(name)) {
+			case ".safetensors", ".bin", ".pt", ".pth", ".ckpt":
+				if !strings.HasPrefix(name, ".") && name != "training_args.bin" {
+					found = append(found, name)
+				}
+			}
+		}
+		if len(found) > 1 {
+			return "", fmt.Errorf("%w: %s holds %d tensor files and no index: %s", ErrUnsupported, c.path, len(found), quoted(strings.Join(found, ", ")))
+		}
+	}
+	if len(found) == 0 {
+		return "", fmt.Errorf("%w: no tensor file in %s", ErrUnsupported, c.path)
+	}
+	if len(found) > 1 {
+		c.warnings = append(c.warnings, fmt.Sprintf("the folder also holds %s, which this scan does not cover", strings.Join(found[1:], ", ")))
+	}
+	return found[0], nil
+}
+
+// load maps and reads a tensor file or all shards of an index.
+func (c *Checkpoint) load(ctx context.Context, f *folder, name string) error {
+	m, err := f.mapFile(name)
+	if err != nil {
+		return err
+	}
+	if isIndex(m.data) {
+		defer m.close()
+		return c.loadShards(ctx, f, name, m.data)
+	}
+	c.addFile(f, name, m)
+	got, format, err := readFile(ctx, c.files[0].Path, m.data, c.opt)
+	if err != nil {
+		return err
+	}
+	c.format = format
+	return c.adopt(got)
+}
+
+func (c *Checkpoint) addFile(f *folder, name string, m *mapping) {
+	c.files = append(c.files, File{Path: filepath.Join(f.dir, name), Size: int64(len(m.data)), data: m})
+}
+
+// adopt adds the contents of a file to the checkpoint.
+func (c *Checkpoint) adopt(got contents) error {
+	c.findings = append(c.findings, got.findings...)
+	c.warnings = append(c.warnings, got.warnings...)
+	if c.byName == nil {
+		c.byName = make(map[string]*Tensor, len(got.tensors))
+	}
+	for _, t := range got.tensors {
+		if other := c.byName[t.Name]; other != nil {
+			return &FormatError{Path: t.file, Off: t.pos, Msg: fmt.Sprintf("tensor %s is also in %s", quoted(t.Name), other.file)}
+		}
+		c.byName[t.Name] = t
+	}
+	c.tensors = append(c.tensors, got.tensors...)
+	sortTensors(c.tensors)
+	return nil
+}
+
+// readFile recognises data by its content and reads it.
+func readFile(ctx context.Context, name string, data []byte, opt Options) (contents, Format, error) {
+	for _, k := range []struct {
+		format Format
+		is     func([]byte) bool
+		read   reader
+	}{
+		{FormatSafetensors, isSafetensors, readSafetensors}, // first: its header may start with any two bytes
+		{FormatTorchZip, isTorchZip, readTorchZip},
+		{FormatTorchLegacy, isPickle, readTorchLegacy},
+	} {
+		if k.is(data) {
+			c, err := k.read(ctx, name, data, opt)
+			return c, k.format, err
+		}
+	}
+	if what := describe(data); what != "" {
+		return contents{}, "", fmt.Errorf("%s: %w: %s", name, ErrUnsupported, what)
+	}
+	// Nothing else fits, so the length is wrong or the file is no checkpoint:
+	// let the safetensors reader say which byte is the trouble.
+	c, err := readSafetensors(ctx, name, data, opt)
+	return c, FormatSafetensors, err
+}
+
+// describe names what a file that is no checkpoint most likely is.
+func describe(data []byte) string {
+	if len(data) == 0 {
+		return "the file is empty"
+	}
+	head := data[:min(len(data), 512)]
+	for _, k := range []struct{ magic, what string }{
+		{"version https://git-lfs", "this is a git-lfs pointer, not the file it points to: run git lfs pull"},
+		{"GGUF", "GGUF is not read"},
+		{"\x1f\x8b", "gzip: unpack it first"},
+		{"BZh", "bzip2: unpack it first"},
+		{"\xfd7zXZ\x00", "xz: unpack it first"},
+		{"7z\xbc\xaf\x27\x1c", "7z: unpack it first"},
+		{"\x89HDF\r\n\x1a\n", "HDF5 (Keras, TensorFlow) is not read"},
+		{"\x93NUMPY", "a numpy array is not read"},
+		{"\x08\x07", "an ONNX model is not read"},
+	} {
+		if bytes.HasPrefix(head, []byte(k.magic)) {
+			return k.what
+		}
+	}
+	if len(head) >= 262 && string(head[257:262]) == "ustar" {
+		return "tar: unpack it first"
+	}
+	text := strings.ToLower(string(bytes.TrimLeft(head, " \t\r\n\ufeff")))
+	if strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html") || strings.HasPrefix(text, "<?xml") {
+		return "this is a web page, most likely an error page saved in place of the file"
+	}
+	if len(bytes.Trim(data[:min(len(data), 1<<16)], "\x00")) == 0 {
+		return "the file is all zeros"
+	}
+	return ""
+}
+
+// A folder is a model folder. Names from inside files are opened through it
+// and cannot leave it.
+type folder struct {
+	dir    string
+	root   *os.Root
+	prefix string // of names, below root
+}
+
+// openFolder opens dir. In the Hugging Face cache (models--x/snapshots/commit)
+// the files are links into models--x/blobs, so there the fence is models--x.
+func openFolder(dir string) (*folder, error) {
+	fence, prefix := dir, "."
+	if abs, err := filepath.Abs(dir); err == nil {
+		snapshots := filepath.Dir(abs)
+		model := filepath.Dir(snapshots)
+		if filepath.Base(snapshots) == "snapshots" && strings.HasPrefix(filepath.Base(model), "models--") {
+			fence, prefix = model, filepath.Join("snapshots", filepath.Base(abs))
+		}
+	}
+	root, err := os.OpenRoot(fence)
+	if err != nil {
+		return nil, err
+	}
+	return &folder{dir: dir, root: root, prefix: prefix}, nil
+}
+
+func (f *folder) close() { f.root.Close() }
+
+func (f *folder) list() ([]string, error) {
+	d, err := f.root.Open(f.prefix)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+func (f *folder) mapFile(name string) (*mapping, error) {
+	// A link out of the folder is followed only where the user named the file
+	// himself or the folder is his: never for names that a file states.
+	file, err := f.root.Open(filepath.Join(f.prefix, name))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return mapFile(file)
+}
+
+// maxMetadata caps the bytes of a config, a tokenizer or a model card.
+const maxMetadata = 64 << 20
+
+// read returns a small file of the folder; nil, nil where there is none.
+func (f *folder) read(name string) ([]byte, error) {
+	file, err := f.root.Open(filepath.Join(f.prefix, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxMetadata {
+		return nil, fmt.Errorf("%s: not a regular file of at most %d bytes", name, maxMetadata)
+	}
+	data := make([]byte, info.Size())
+	n, err := file.ReadAt(data, 0)
+	if n < len(data) && err != nil {
+		return nil, err
+	}
+	return data, nil
+}

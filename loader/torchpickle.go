@@ -1,0 +1,182 @@
+package loader
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/btu-scan/btu-scan/loader/internal/pickle"
+)
+
+// A place is where a byte stream lies, for messages.
+type place struct {
+	file   string
+	member string // "" for the file itself
+	base   int    // offset of the stream in file or member
+}
+
+func (p place) path() string {
+	if p.member == "" {
+		return p.file
+	}
+	return p.file + "!" + p.member
+}
+
+func (p place) at(off int) string { return fmt.Sprintf("%s@%d", p.path(), p.base+off) }
+
+// walked is what walkPickle saw of one stream.
+type walked struct {
+	place    place
+	trace    *pickle.Trace
+	findings []Finding
+	err      error // a *FormatError, or the context's
+}
+
+// walkPickle checks the stream at the start of data without building anything.
+func walkPickle(ctx context.Context, p place, data []byte, opt Options) walked {
+	cut := int64(len(data)) > opt.MaxPickle
+	if cut {
+		data = data[:opt.MaxPickle]
+	}
+	t, err := pickle.Walk(ctx, data, pickle.Limits{})
+	w := walked{place: p, trace: t}
+	for _, h := range t.Hazards {
+		f := Finding{Rule: RuleUnsafeOpcode, Severity: SeverityCritical, Where: p.at(h.Off), Detail: h.Detail}
+		if h.Global >= 0 {
+			f.Rule = RuleUnsafeGlobal
+		}
+		w.findings = append(w.findings, f)
+	}
+	if t.Dropped > 0 {
+		w.findings = append(w.findings, Finding{Rule: RuleUnsafeOpcode, Severity: SeverityCritical, Where: p.path(),
+			Detail: fmt.Sprintf("%d more of the same", t.Dropped)})
+	}
+	var pe *pickle.Error
+	switch {
+	case errors.As(err, &pe):
+		fe := &FormatError{Path: p.path(), Off: int64(p.base + pe.Off), Msg: pe.Msg}
+		if pe.Budget {
+			fe.Err = ErrIncomplete
+		}
+		if cut && t.End == 0 && !pe.Budget {
+			fe.Msg = fmt.Sprintf("the pickle does not end within %d bytes: %s", opt.MaxPickle, pe.Msg)
+			fe.Err = ErrIncomplete
+		}
+		w.err = fe
+	case err != nil:
+		w.err = err
+	}
+	return w
+}
+
+// load builds the value of a stream that walkPickle passed.
+func (w walked) load() (any, []*pickle.Persistent, error) {
+	v, refs, err := w.trace.Load()
+	var pe *pickle.Error
+	if errors.As(err, &pe) {
+		return nil, nil, &FormatError{Path: w.place.path(), Off: int64(w.place.base + pe.Off), Msg: pe.Msg}
+	}
+	return v, refs, err
+}
+
+// A refusedError is an error about a file together with what was found in it
+// before. It is what its err is.
+type refusedError struct {
+	err      error
+	findings []Finding
+}
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// refuse is the error for a file of which findings were made: an UnsafeError
+// where one of them would run code in another reader, otherwise err with the
+// findings beside it. It is nil where err is and no code would run.
+func refuse(path string, err error, findings []Finding) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var ue *UnsafeError
+	if errors.As(err, &ue) {
+		return err
+	}
+	var first, rest []Finding
+	for _, f := range findings {
+		if f.Rule == RuleUnsafeGlobal || f.Rule == RuleUnsafeOpcode {
+			first = append(first, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	if len(first) == 0 {
+		if err == nil || len(findings) == 0 {
+			return err
+		}
+		return &refusedError{err, findings}
+	}
+	if err != nil && !errors.Is(err, ErrUnsupported) {
+		f := Finding{Rule: RuleMalformed, Severity: SeverityHigh, Where: path, Detail: err.Error()}
+		var fe *FormatError
+		if errors.As(err, &fe) {
+			f.Where, f.Detail = fe.Path, fe.Msg
+			if fe.Off >= 0 {
+				f.Where = fmt.Sprintf("%s@%d", fe.Path, fe.Off)
+			}
+		}
+		if errors.Is(err, ErrIncomplete) {
+			f.Rule = RuleIncomplete
+		}
+		rest = append(rest, f)
+	}
+	return &UnsafeError{Path: path, Findings: append(first, rest...)}
+}
+
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+
+// sniffLimits keep sniffing cheap; what they cut off was a pickle so far.
+var sniffLimits = pickle.Limits{Opcodes: 1 << 20, Memory: 64 << 20}
+
+// isPickle reports whether data starts with a pickle: a stream that reaches
+// its STOP and either declares its protocol or names a global, or one that
+// breaks off after it named a global. Weights that happen to start with a
+// protocol byte do neither.
+func isPickle(data []byte) bool {
+	if bytes.HasPrefix(data, []byte("L119547037146038801333356L\n.")) {
+		return true // the legacy magic number in protocol 0, which declares nothing
+	}
+	t, err := pickle.Walk(context.Background(), data, sniffLimits)
+	for _, g := range t.Globals {
+		if identifier.MatchString(g.Module) && identifier.MatchString(g.Name) {
+			return true
+		}
+	}
+	var pe *pickle.Error
+	if errors.As(err, &pe) {
+		return pe.Budget && t.Protocol > 0 && t.Ops > 1000
+	}
+	return t.Protocol > 0 && t.Ops > 1
+}
+
+// scriptOnly drops the hazards that every TorchScript archive has: its classes
+// are looked up in the archive's own code, by a reader of its own.
+func scriptOnly(w walked) []Finding {
+	own := make(map[string]bool)
+	for _, h := range w.trace.Hazards {
+		if h.Global < 0 {
+			continue
+		}
+		if g := w.trace.Globals[h.Global]; strings.HasPrefix(g.Module, "__torch__") || g.Module == "torch.jit._pickle" {
+			own[w.place.at(h.Off)] = true
+		}
+	}
+	var out []Finding
+	for _, f := range w.findings {
+		if !(f.Rule == RuleUnsafeGlobal && own[f.Where]) {
+			out = append(out, f)
+		}
+	}
+	return out
+}

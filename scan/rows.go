@@ -1,0 +1,98 @@
+package scan
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Rows is an embedding matrix: Len rows of Dim numbers. Implementations are
+// safe for concurrent use.
+type Rows interface {
+	Len() int
+	Dim() int
+	// ReadRows decodes rows from, from+1, ... into dst, as many as fit.
+	ReadRows(ctx context.Context, dst []float32, from int) error
+}
+
+// A visitor is a Rows that can show its rows without copying them.
+type visitor interface {
+	VisitRows(ctx context.Context, from, n int, buf []float32, visit func(rows []float32)) error
+}
+
+// visit calls f with rows from, from+1, ... from+n-1, in buf or in place.
+func visit(ctx context.Context, r Rows, from, n int, buf []float32, f func(rows []float32)) error {
+	if v, ok := r.(visitor); ok {
+		return v.VisitRows(ctx, from, n, buf, f)
+	}
+	buf = buf[:n*r.Dim()]
+	if err := r.ReadRows(ctx, buf, from); err != nil {
+		return err
+	}
+	f(buf)
+	return nil
+}
+
+// blockFloats is the size of a block of rows: small enough that a block of
+// each matrix stays in a core's own cache between decoding and use.
+const blockFloats = 1 << 15
+
+// forBlocks calls f for consecutive blocks of n rows of dim numbers on up to
+// workers goroutines, each with its own pair of buffers with room for a block.
+// The first error ends it. f writes its results by row, so they do not depend
+// on the number of workers.
+func forBlocks(ctx context.Context, n, dim, workers int, f func(ctx context.Context, from, to int, a, b []float32) error) error {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	rows := max(1, blockFloats/max(1, dim))
+	blocks := (n + rows - 1) / rows
+	workers = min(workers, blocks)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			a, b := make([]float32, rows*dim), make([]float32, rows*dim)
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= blocks || ctx.Err() != nil {
+					return
+				}
+				if err := f(ctx, i*rows, min(n, (i+1)*rows), a, b); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// forRowPairs calls f for the first n rows of both matrices, a the reference's.
+func forRowPairs(ctx context.Context, ref, suspect Rows, n, workers int, f func(i int, a, b []float32)) error {
+	dim := ref.Dim()
+	return forBlocks(ctx, n, dim, workers, func(ctx context.Context, from, to int, bufA, bufB []float32) error {
+		var inner error
+		err := visit(ctx, ref, from, to-from, bufA, func(a []float32) {
+			inner = visit(ctx, suspect, from, to-from, bufB, func(b []float32) {
+				for i := range to - from {
+					f(from+i, a[i*dim:(i+1)*dim], b[i*dim:(i+1)*dim])
+				}
+			})
+		})
+		if err == nil {
+			err = inner
+		}
+		return err
+	})
+}
+
+// readRow returns row i of r in a slice of its own.
+func readRow(ctx context.Context, r Rows, i int) ([]float32, error) {
+	row := make([]float32, r.Dim())
+	return row, r.ReadRows(ctx, row, i)
+}
