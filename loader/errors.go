@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -81,6 +82,39 @@ func (e *EmbeddingError) Error() string {
 }
 
 func (e *EmbeddingError) Unwrap() error { return e.Err }
+
+// FindingsOf returns what an error of [Open] says about the files, as findings:
+// those made before it, else the error itself as malformed (BTU200) or
+// incomplete (BTU900).
+func FindingsOf(err error) []Finding {
+	var ue *UnsafeError
+	var re *refusedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &ue):
+		return ue.Findings
+	case errors.As(err, &re):
+		return append(slices.Clip(re.findings), findingOf("", err))
+	}
+	return []Finding{findingOf("", err)}
+}
+
+// findingOf is err about the file at path as a finding.
+func findingOf(path string, err error) Finding {
+	f := Finding{Rule: RuleIncomplete, Severity: SeverityWarning, Where: path, Detail: err.Error()}
+	var fe *FormatError
+	if errors.As(err, &fe) {
+		f = Finding{Rule: RuleMalformed, Severity: SeverityHigh, Where: fe.Path, Detail: fe.Msg}
+		if fe.Off >= 0 {
+			f.Where = where(fe.Path, fe.Off)
+		}
+	}
+	if errors.Is(err, ErrIncomplete) {
+		f.Rule = RuleIncomplete
+	}
+	return f
+}
 
 // isNotExist reports whether err says that a file is missing.
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

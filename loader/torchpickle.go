@@ -118,18 +118,7 @@ func refuse(path string, err error, findings []Finding) error {
 		return &refusedError{err, findings}
 	}
 	if err != nil && !errors.Is(err, ErrUnsupported) {
-		f := Finding{Rule: RuleMalformed, Severity: SeverityHigh, Where: path, Detail: err.Error()}
-		var fe *FormatError
-		if errors.As(err, &fe) {
-			f.Where, f.Detail = fe.Path, fe.Msg
-			if fe.Off >= 0 {
-				f.Where = fmt.Sprintf("%s@%d", fe.Path, fe.Off)
-			}
-		}
-		if errors.Is(err, ErrIncomplete) {
-			f.Rule = RuleIncomplete
-		}
-		rest = append(rest, f)
+		rest = append(rest, findingOf(path, err))
 	}
 	return &UnsafeError{Path: path, Findings: append(first, rest...)}
 }

@@ -161,7 +161,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, context.Canceled) {
 			return nil, err
 		}
-		r.Unsafe = unsafeOf(err)
+		r.Unsafe = unsafe(loader.FindingsOf(err))
 		return judge(err)
 	}
 	defer ck.Close()
@@ -243,23 +243,6 @@ func unsafe(findings []loader.Finding) (us []scan.Unsafe) {
 		us = append(us, scan.Unsafe{Rule: f.Rule, Severity: scan.Severity(f.Severity), Where: f.Where, Detail: f.Detail})
 	}
 	return us
-}
-
-// unsafeOf turns an error on opening into findings of the report.
-func unsafeOf(err error) []scan.Unsafe {
-	var u *loader.UnsafeError
-	var f *loader.FormatError
-	switch {
-	case errors.As(err, &u):
-		return unsafe(u.Findings)
-	case errors.As(err, &f):
-		where := f.Path
-		if f.Off >= 0 {
-			where = fmt.Sprintf("%s@%d", f.Path, f.Off)
-		}
-		return []scan.Unsafe{{Rule: loader.RuleMalformed, Severity: scan.SeverityHigh, Where: where, Detail: f.Msg}}
-	}
-	return []scan.Unsafe{{Rule: loader.RuleIncomplete, Severity: scan.SeverityWarning, Where: "", Detail: err.Error()}}
 }
 
 // vocabulary is the checkpoint's; without one the suspects have no names.

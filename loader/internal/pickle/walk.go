@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -392,6 +393,8 @@ func (w *walker) step(arg []byte) error {
 	case opInt, opLong, opFloat, opLong1, opLong4:
 		if len(arg) == 0 || len(arg) > maxNumber {
 			w.softf("%s of %d bytes", opcodes[w.op].name, len(arg))
+		} else if !number(w.op, string(arg)) {
+			w.softf("%s %q is not a number", opcodes[w.op].name, clip(string(arg)))
 		}
 		w.push(opaque)
 	case opBinUnicode, opShortBinUnicode, opBinUnicode8, opBinString, opShortBinString:
@@ -689,6 +692,22 @@ func (w *walker) text(v value) (string, bool) {
 		return "", false
 	}
 	return string(s), true
+}
+
+// number reports whether s is a number as a pickler writes it. Readers take
+// more (underscores, spaces, hexadecimal), each something else.
+func number(op byte, s string) bool {
+	switch op {
+	case opLong:
+		s = strings.TrimSuffix(s, "L")
+	case opFloat:
+		_, err := strconv.ParseFloat(s, 64)
+		return err == nil && !strings.ContainsAny(s, "xX_")
+	case opLong1, opLong4:
+		return true
+	}
+	s = strings.TrimPrefix(s, "-")
+	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 // literal strips the quotes of a STRING.

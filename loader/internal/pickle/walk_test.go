@@ -108,6 +108,9 @@ func TestWalk(t *testing.T) {
 		{name: "LONG_BINPUT", data: p("Nr", u32(1<<32-1), "."), err: "memo index 4294967295", errOff: 1},
 		{name: "PUT", data: p("Np99999999999\n."), err: "11 digits", errOff: 1},
 		{name: "PUT negative", data: p("Np-1\n."), err: "memo index", errOff: 1},
+		{name: "numbers", data: p("(I00\nI-7\nL12L\nF1e-3\nFnan\nt.")},
+		{name: "number with an underscore", data: p("I1_0\n."), err: "not a number"},
+		{name: "number in hexadecimal", data: p("F0x1p3\n."), err: "not a number"},
 		{name: "argument cut", data: p("J\x00\x00"), err: "ends inside"},
 		{name: "line cut", data: p("cos\nsystem"), err: "ends inside"},
 		// 32, 33

@@ -1,0 +1,52 @@
+# make            build ./bin/btu-scan
+# make test       what the README promises: all tests
+# make check      what CI runs (see .ci/run)
+GO ?= go
+LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 10s
+
+.PHONY: build test race lint vuln fuzz bench zoo generate golden check clean
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/btu-scan ./cmd/btu-scan
+
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race ./...
+
+lint:
+	$(LINT) run ./...
+
+vuln:
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+# Every fuzz target of every package, FUZZTIME each.
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "fuzz $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+# Speed, side by side with scripts/bench/*.py. MODEL and BASE are folders of a
+# fine-tuned model and its base; PYTHON has torch, numpy and safetensors.
+bench: build
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/kernel ./scan ./scan/report
+	$(GO) run ./internal/tools/bench -bin bin/btu-scan -model "$(MODEL)" -base "$(BASE)" -python "$(or $(PYTHON),python3)"
+
+# The detector on real models: ZOO is a folder of model folders with meta.json
+# (scripts/zoo/README.md makes one), BASE their base.
+zoo: build
+	$(GO) run ./internal/tools/zoo -bin bin/btu-scan -base "$(BASE)" $(ZOO)
+
+generate:
+	$(GO) generate ./...
+
+golden:
+	$(GO) test ./... -update
+
+check:
+	bash .ci/run
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,89 @@
+package btuscan_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/btu-scan/btu-scan"
+
+// allowed says which packages of this module each package may import, and
+// which of the outside world's it may that others may not. docs/architecture.md
+// draws it. A package that is missing here fails the test: say where it stands
+// before it grows.
+var allowed = map[string][]string{
+	"cmd/btu-scan":            {"loader", "reference", "scan", "scan/report", "internal/atomicfile", "internal/demo"},
+	"scan/report":             {"scan"},
+	"scan":                    {"internal/kernel"},
+	"reference":               {"loader", "internal/atomicfile"},
+	"loader":                  {"loader/internal/pickle", "loader/internal/zipdir", "internal/kernel"},
+	"loader/internal/pickle":  {},
+	"loader/internal/zipdir":  {},
+	"loader/internal/ziptest": {}, // builds archives for tests
+	"internal/atomicfile":     {},
+	"internal/demo":           {},
+	"internal/kernel":         {},
+	"internal/tools/bench":    {},
+	"internal/tools/zoo":      {"scan"},
+}
+
+// only lists imports of the outside world that are confined to some packages.
+var only = map[string][]string{
+	"net/http":                              {"reference"},
+	"net":                                   {"reference"},
+	"os/exec":                               {"internal/tools/bench", "internal/tools/zoo"},
+	"unsafe":                                {"loader"},
+	"C":                                     {},
+	"github.com/spf13/cobra":                {"cmd/btu-scan"},
+	"github.com/nlpodyssey/gopickle":        {"loader/internal/pickle", "loader"},
+	"github.com/edsrzf/mmap-go":             {"loader"},
+	"golang.org/x/term":                     {"cmd/btu-scan"},
+	"encoding/gob":                          {},
+	"github.com/santhosh-tekuri/jsonschema": {},
+}
+
+func TestImports(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(strings.TrimPrefix(fields[0], module), "/")
+		if pkg == "" {
+			continue // this test
+		}
+		may, known := allowed[pkg]
+		if !known {
+			t.Errorf("%s is not in the table of allowed imports", pkg)
+			continue
+		}
+		for _, imp := range fields[1:] {
+			if own, ok := strings.CutPrefix(imp, module+"/"); ok {
+				if !slices.Contains(may, own) {
+					t.Errorf("%s may not import %s", pkg, own)
+				}
+				continue
+			}
+			for prefix, who := range only {
+				if (imp == prefix || strings.HasPrefix(imp, prefix+"/")) && !slices.Contains(who, pkg) && !(prefix == "net" && imp != "net") {
+					t.Errorf("%s may not import %s", pkg, imp)
+				}
+			}
+		}
+	}
+}
+
+// The default build needs no C compiler.
+func TestNoCgo(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", `{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}`, "./cmd/btu-scan")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := strings.TrimSpace(string(out)); s != "" {
+		t.Errorf("packages with cgo: %s", s)
+	}
+}
