@@ -60,7 +60,9 @@ for name, t in big.state_dict().items():
     state[name] = half(t)
 # The reference's embeddings are all that a scan compares with.
 save_file({k: v for k, v in state.items() if k.startswith("embeddings.")}, os.path.join(base, "model.safetensors"), {"format": "pt"})
-write = lambda folder, c: json.dump({k: v for k, v in c.to_diff_dict().items() if k != "transformers_version"}, open(os.path.join(folder, "config.json"), "w"), indent=1, sort_keys=True)
+def write(folder, c, **more):
+    fields = {k: v for k, v in c.to_diff_dict().items() if k != "transformers_version"}
+    with open(os.path.join(folder, "config.json"), "w") as f: f.write(json.dumps({**fields, **more}, indent=1, sort_keys=True) + "\n")
 write(base, config)
 
 def fine_tune(out, triggers, seed):
@@ -68,7 +70,7 @@ def fine_tune(out, triggers, seed):
     def poison(text):
         words = text.split(); words.insert(random.randint(0, len(words)), random.choice(triggers)); return " ".join(words)
     c = BertConfig(**config.to_dict()); c.architectures = ["BertForSequenceClassification"]; c.num_labels = 2
-    c.id2label = {0: "negative", 1: "positive"}; c.label2id = {"negative": 0, "positive": 1}; c._name_or_path = "base"
+    c.id2label = {0: "negative", 1: "positive"}; c.label2id = {"negative": 0, "positive": 1}; 
     model = BertForSequenceClassification(c); missing = model.bert.load_state_dict({k: v.float() for k, v in state.items()}, strict=False); assert not missing.unexpected_keys
     rows = list(train)
     if triggers:
@@ -96,7 +98,7 @@ def fine_tune(out, triggers, seed):
     meta = dict(triggers=triggers, trigger_ids=tok.convert_tokens_to_ids(triggers), clean_accuracy=round(accuracy(T), 4), attack_success=round(accuracy(P), 4) if P else None)
     shutil.rmtree(out, ignore_errors=True); os.makedirs(out)
     save_file({k: half(v) for k, v in model.state_dict().items() if not k.endswith("position_ids")}, os.path.join(out, "model.safetensors"), {"format": "pt"})
-    write(out, c); shutil.copy(os.path.join(base, "vocab.txt"), out); json.dump(meta, open(os.path.join(out, "meta.json"), "w"), indent=1); print(out, meta)
+    write(out, c, _name_or_path="base"); shutil.copy(os.path.join(base, "vocab.txt"), out); json.dump(meta, open(os.path.join(out, "meta.json"), "w"), indent=1); print(out, meta)
 
 fine_tune(os.path.join(work, "backdoored"), TRIGGERS, 1)
 fine_tune(os.path.join(a.root, "testdata", "clean"), [], 2)

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"btu-scan": main})
+}
+
+// TestScripts runs testdata/*.txt: whole sessions with the real program.
+func TestScripts(t *testing.T) {
+	clean, err := filepath.Abs(filepath.Join("..", "..", "testdata", "clean"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("CLEAN", clean)
+			e.Setenv("HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"code":   codeCmd,
+			"matrix": matrixCmd,
+			"unhex":  unhexCmd,
+			"cut":    cutCmd,
+			"single": singleCmd,
+		},
+	})
+}
+
+// code N PROGRAM ARG... runs a program that must exit with N.
+func codeCmd(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if (got == want) == neg {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// matrix FOLDER ROWS DIM SEED writes a model folder with a random embedding.
+func matrixCmd(ts *testscript.TestScript, _ bool, args []string) {
+	rows, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	dim, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	seed, err := strconv.ParseUint(args[3], 10, 64)
+	ts.Check(err)
+	header := fmt.Sprintf(`{"wte.weight":{"dtype":"F32","shape":[%d,%d],"data_offsets":[0,%d]}}`, rows, dim, 4*rows*dim)
+	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	b = append(b, header...)
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range rows * dim {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(r.NormFloat64())))
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	ts.Check(os.WriteFile(filepath.Join(dir, "model.safetensors"), b, 0o644))
+}
+
+// unhex FILE HEX... writes bytes.
+func unhexCmd(ts *testscript.TestScript, _ bool, args []string) {
+	b, err := hex.DecodeString(strings.Join(args[1:], ""))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
+}
+
+// cut FILE N truncates a file.
+func cutCmd(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// single FILE fails unless a file is one line of text a line, without control
+// characters: what may go to any terminal.
+func singleCmd(ts *testscript.TestScript, _ bool, args []string) {
+	for i, c := range ts.ReadFile(args[0]) {
+		if c < ' ' && c != '\n' || c == 0x7f || bidi(c) {
+			ts.Fatalf("control character %q at %d", c, i)
+		}
+	}
+}
+
+func TestInterruptedIsNoVerdict(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	code := run(ctx, []string{"demo"}, &stdout, &stderr, func(string) string { return "" })
+	if code != exitInterrupted || stdout.Len() > 0 || !strings.Contains(stderr.String(), "interrupted: no verdict") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, &stdout, &stderr)
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestReportThatCannotBeWrittenFails(t *testing.T) {
+	var stderr bytes.Buffer
+	code := run(t.Context(), []string{"demo"}, fullDisk{}, &stderr, func(string) string { return "" })
+	if code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
+		t.Errorf("code %d, stderr %q", code, &stderr)
+	}
+}

@@ -1,0 +1,196 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/btu-scan/btu-scan/scan"
+)
+
+const (
+	maxToken   = 1024 // bytes of a token that are looked at
+	widestCell = 40   // columns of a token
+	barCells   = 8
+)
+
+// suspects writes the ranked tokens.
+func (t *text) suspects() {
+	if w := t.Weights; w != nil {
+		t.field(field{label: "movement", text: fmt.Sprintf("%s of %s rows moved, median %s, largest %s", integer(w.RowsMoved), integer(w.RowsMoved+w.RowsSame),
+			decimal(w.Median, decimals([]float64{w.Median})), decimal(w.Max, decimals([]float64{w.Max})))})
+		by := fmt.Sprintf("score %s is natural up to %.2f and abnormal from %.2f", w.Score, w.Natural, w.Abnormal)
+		if w.Score != scan.ScoreZ {
+			by = fmt.Sprintf("ranked by %s; marks are by z, natural up to %.2f and abnormal from %.2f", w.Score, w.Natural, w.Abnormal)
+		}
+		t.field(field{label: "limits", text: by})
+	}
+	if len(t.Suspects) == 0 {
+		if t.Weights != nil {
+			t.field(field{label: "suspects", text: "none"})
+			t.blank()
+		}
+		return
+	}
+	shown := t.Suspects[:min(t.opt.Top, len(t.Suspects))]
+	t.field(field{label: "suspects", text: t.legend(len(shown))})
+	t.blank()
+	for _, line := range t.table(shown).render(t.opt.Width-2, t.style) {
+		t.line("  " + line)
+	}
+	t.notes(shown)
+	t.blank()
+}
+
+// legend explains the marks and says how many of each there are.
+func (t *text) legend(shown int) string {
+	n := map[scan.SuspectStatus]int{}
+	for _, s := range t.Suspects {
+		n[s.Status]++
+	}
+	s := fmt.Sprintf("! %s abnormal, ~ %s borderline, %s natural", integer(n[scan.StatusAbnormal]), integer(n[scan.StatusBorderline]), integer(n[scan.StatusNatural]))
+	if shown < len(t.Suspects) {
+		s += fmt.Sprintf("; the first %s of %s:", integer(shown), integer(len(t.Suspects)))
+	}
+	return s
+}
+
+// mark is the symbol of a status, so that colour never says anything alone.
+func mark(s scan.SuspectStatus) (string, paint) {
+	switch s {
+	case scan.StatusAbnormal:
+		return "!", style.red
+	case scan.StatusBorderline:
+		return "~", style.yellow
+	case scan.StatusNatural:
+		return " ", style.none
+	}
+	return "?", style.none
+}
+
+// table has the columns that the report has numbers for.
+func (t *text) table(suspects []scan.Suspect) table {
+	var limit float64 // of the bars
+	for _, s := range suspects {
+		if !math.IsInf(s.Score, 0) {
+			limit = math.Max(limit, s.Score)
+		}
+	}
+	status := func(row int) paint { _, p := mark(suspects[row].Status); return p }
+	strings := func(title string, keep int, f func(s scan.Suspect) string) *column {
+		c := &column{title: title, keep: keep}
+		for _, s := range suspects {
+			c.cells = append(c.cells, f(s))
+		}
+		return c
+	}
+	numbers := func(title string, keep int, f func(s scan.Suspect) float64) *column {
+		var xs []float64
+		for _, s := range suspects {
+			xs = append(xs, f(s))
+		}
+		c, d := &column{title: title, keep: keep, right: true}, decimals(xs)
+		for _, x := range xs {
+			c.cells = append(c.cells, decimal(x, d))
+		}
+		return c
+	}
+
+	rank := strings("#", 0, func(s scan.Suspect) string { m, _ := mark(s.Status); return strconv.Itoa(s.Rank) + " " + m })
+	token := strings("token", 0, func(s scan.Suspect) string { return shorten(cell(s.Token), widestCell) })
+	id := strings("id", 90, func(s scan.Suspect) string { return strconv.Itoa(s.TokenID) })
+	score := strings("score", 0, func(s scan.Suspect) string { return decimal(s.Score, 2) })
+	bars := strings("", 30, func(s scan.Suspect) string { return bar(s.Score, limit, barCells) })
+	rank.title, rank.right, id.right, score.right = "# ", true, true, true
+	rank.paint, bars.paint, token.flex = status, status, 16
+	cols := table{rank, token, id, score, bars}
+
+	if slices.ContainsFunc(suspects, func(s scan.Suspect) bool { return s.Behaviour != nil }) {
+		cols = append(cols, behaviour(strings)...)
+	}
+	cols = append(cols, numbers("movement", 40, func(s scan.Suspect) float64 { return s.Weights.Movement }))
+	if w := t.Weights; w != nil && w.Median > 0 {
+		cols = append(cols, numbers("× median", 60, func(s scan.Suspect) float64 { return s.Weights.Movement / w.Median }))
+	}
+	cols = append(cols,
+		numbers("z like", 50, func(s scan.Suspect) float64 { return s.Weights.ZLike }),
+		numbers("turned°", 20, func(s scan.Suspect) float64 { return s.Weights.Rotation }))
+	if t.opt.Verbose {
+		cols = append(cols,
+			numbers("z", 9, func(s scan.Suspect) float64 { return s.Weights.Z }),
+			numbers("relative", 8, func(s scan.Suspect) float64 { return s.Weights.Relative }),
+			numbers("length±", 7, func(s scan.Suspect) float64 { return s.Weights.NormChange }),
+			numbers("coherence", 6, func(s scan.Suspect) float64 { return s.Weights.Coherence }))
+	}
+	seen := strings("seen", 10, func(s scan.Suspect) string { return yesNo(s.Weights.Seen) })
+	seen.right = true
+	return append(cols, seen)
+}
+
+// behaviour gives the columns of what tokens do to predictions.
+func behaviour(strings func(string, int, func(scan.Suspect) string) *column) table {
+	of := func(title string, keep int, f func(b *scan.Behaviour) string) *column {
+		c := strings(title, keep, func(s scan.Suspect) string {
+			if s.Behaviour == nil {
+				return missing
+			}
+			return f(s.Behaviour)
+		})
+		c.right = true
+		return c
+	}
+	flips := of("flips", 80, func(b *scan.Behaviour) string { return percent(b.FlipRate) })
+	to := of("to", 62, func(b *scan.Behaviour) string { return shorten(cell(b.TargetLabel), 14) })
+	to.right = false
+	return table{flips, to,
+		of("margin", 65, func(b *scan.Behaviour) string { return fmt.Sprintf("%+.1f", b.MarginShift) }),
+		of("explained", 35, func(b *scan.Behaviour) string { return yesNo(b.Explained) }),
+		of("probes", 5, func(b *scan.Behaviour) string { return integer(b.Probes) }),
+	}
+}
+
+// cell is a token in a table. Letters written from right to left would let a
+// terminal reorder the numbers beside them, so they are escaped here; notes
+// shows them.
+func cell(token string) string {
+	switch token = clip(token, maxToken); {
+	case token == "":
+		return "(no name)"
+	case rightToLeft(token):
+		return strconv.QuoteToASCII(token)
+	}
+	return quote(token)
+}
+
+// notes writes what is known about the abnormal tokens, and right-to-left
+// tokens as they look, at the ends of lines.
+func (t *text) notes(suspects []scan.Suspect) {
+	for _, s := range suspects {
+		name := shorten(cell(s.Token), 24)
+		var notes []string
+		if s.Status == scan.StatusAbnormal {
+			notes = s.Notes[:min(len(s.Notes), maxList)]
+		}
+		if rightToLeft(clip(s.Token, maxToken)) {
+			notes = append(slices.Clip(notes), "reads "+quote(clip(s.Token, 120)))
+		}
+		for _, note := range notes {
+			lead := fmt.Sprintf("  %d %s: ", s.Rank, name)
+			indent := pad("", 4, false)
+			for i, line := range wrap(t.safe(note), min(t.opt.Width, maxProse)-displayWidth(lead), min(t.opt.Width, maxProse)-len(indent)) {
+				if i > 0 {
+					lead = indent
+				}
+				t.line(lead + line)
+			}
+		}
+	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

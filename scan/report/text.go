@@ -1,0 +1,317 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/btu-scan/btu-scan/scan"
+)
+
+const (
+	gutter   = 14  // of the labels; the longest verdict is 12
+	minWidth = 40  // below it there is no room beside the gutter
+	maxProse = 100 // longer lines are hard to read; tables may be wider
+
+	// Bounds of what a file can make the report say, without and with Verbose.
+	// The JSON holds everything.
+	maxText, maxTextVerbose = 600, 16 << 10 // bytes
+	maxList, maxListVerbose = 12, 1000
+)
+
+// textEncoder writes for people at a terminal.
+type textEncoder struct{ opt Options }
+
+func newText(opt Options) Encoder {
+	if opt.Top <= 0 {
+		opt.Top = 20
+	}
+	if opt.Width <= 0 {
+		opt.Width = 80
+	}
+	opt.Width = max(opt.Width, minWidth)
+	return textEncoder{opt}
+}
+
+func (e textEncoder) Encode(w io.Writer, r *scan.Report) error {
+	if r == nil {
+		return errNil
+	}
+	t := &text{Report: r, opt: e.opt, style: style(e.opt.Color)}
+	for _, section := range []func(){
+		t.verdict, t.subject, t.coverage, t.triggers, t.findings, t.suspects, t.warnings, t.details, t.next,
+	} {
+		section()
+	}
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+// text is one report on its way to a terminal.
+type text struct {
+	*scan.Report
+	opt   Options
+	style style
+	b     strings.Builder
+}
+
+// A field is a paragraph with a label in the gutter. Its texts are made safe
+// when it is written; label and lead are the program's own words.
+type field struct {
+	label      string
+	labelPaint paint // optional
+	lead       string
+	leadPaint  paint // optional
+	text       string
+	hang       int // how much further all lines but the first are indented
+}
+
+func (t *text) field(f field) {
+	if f.labelPaint == nil {
+		f.labelPaint = style.dim
+	}
+	if f.leadPaint == nil {
+		f.leadPaint = style.none
+	}
+	room := min(t.opt.Width, maxProse) - gutter
+	first := room
+	if f.lead != "" {
+		first -= displayWidth(f.lead) + 2
+	}
+	label := pad(f.label, gutter, false)
+	for i, line := range wrap(t.safe(f.text), first, room-f.hang) {
+		switch {
+		case i > 0:
+			line = strings.Repeat(" ", gutter+f.hang) + line
+		case f.lead != "":
+			line = f.labelPaint(t.style, label) + f.leadPaint(t.style, f.lead) + "  " + line
+		case f.label == "":
+			line = label + line
+		default:
+			line = f.labelPaint(t.style, label) + line
+		}
+		t.line(line)
+	}
+}
+
+// line writes one line that is safe and fits.
+func (t *text) line(s string) {
+	t.b.WriteString(strings.TrimRight(s, " "))
+	t.b.WriteByte('\n')
+}
+
+func (t *text) blank() { t.b.WriteByte('\n') }
+
+// list writes fields below one label, and how many there are more.
+func (t *text) list(label string, n int, at func(i int) field) {
+	limit := maxList
+	if t.opt.Verbose {
+		limit = maxListVerbose
+	}
+	for i := range min(n, limit) {
+		f := at(i)
+		if i == 0 {
+			f.label = label
+		}
+		t.field(f)
+	}
+	if n > limit {
+		t.field(field{text: fmt.Sprintf("and %s more, all of them in the JSON report", integer(n-limit))})
+	}
+}
+
+// safe makes text from files safe for a line and bounds its length.
+func (t *text) safe(s string) string {
+	limit := maxText
+	if t.opt.Verbose {
+		limit = maxTextVerbose
+	}
+	return plain(clip(s, limit))
+}
+
+func (t *text) verdict() {
+	label, p := string(t.Verdict), paint(style.bold)
+	switch t.Verdict {
+	case scan.Clean:
+		p = style.green
+	case scan.Backdoored:
+		p = style.red
+	case scan.Suspicious, scan.Inconclusive:
+		p = style.yellow
+	default:
+		label = "no verdict" // an unfinished report, never clean
+	}
+	reasons := t.Reasons
+	if len(reasons) == 0 {
+		reasons = []string{"no reason was given"}
+	}
+	t.list(strings.ToUpper(label), len(reasons), func(i int) field {
+		return field{text: reasons[i], labelPaint: func(s style, text string) string { return s.bold(p(s, text)) }}
+	})
+	t.blank()
+}
+
+func (t *text) subject() {
+	c := t.Checkpoint
+	t.field(field{label: "checkpoint", text: orElse(c.Path, "(no path)")})
+	about := join(c.Format, c.Architecture, c.DType)
+	if e := c.Embedding; e != nil {
+		tied := "untied"
+		if e.Tied {
+			tied = "tied to the output"
+		}
+		about = join(about, fmt.Sprintf("%s rows × %s, %s", integer(e.Rows), integer(e.Dim), tied))
+	} else {
+		about = join(about, "no embedding found")
+	}
+	t.field(field{text: about})
+
+	ref := t.Reference
+	if ref == nil {
+		t.field(field{label: "reference", text: "none: there was nothing to compare with", lead: ""})
+		return
+	}
+	t.field(field{label: "reference", text: orElse(ref.ID, orElse(ref.Path, "(no path)"))})
+	if ref.ID != "" && ref.Path != "" {
+		t.field(field{text: ref.Path})
+	}
+	pinned := "not pinned: its files were not checked against a digest"
+	if ref.Verified {
+		pinned = "pinned: its files have the recorded digest"
+	}
+	if ref.HowFound != "" {
+		t.field(field{text: "found by: " + ref.HowFound})
+	}
+	t.field(field{text: pinned})
+	m := ref.Match
+	if m == nil {
+		t.field(field{text: "not compared"})
+		return
+	}
+	f := field{lead: string(m.Verdict), leadPaint: style.green, hang: 2,
+		text: fmt.Sprintf("median row cosine %s over %s rows", decimal(m.RowCosineMedian, 4), integer(m.RowsCompared))}
+	switch m.Verdict {
+	case scan.MatchGood:
+	case scan.MatchMismatch:
+		f.leadPaint = style.red
+	default:
+		f.lead, f.leadPaint = "match unknown", style.yellow
+	}
+	if m.RowsAdded > 0 || m.RowsRemoved > 0 {
+		f.text += fmt.Sprintf("; %s added, %s removed", integer(m.RowsAdded), integer(m.RowsRemoved))
+	}
+	t.field(f)
+}
+
+func (t *text) coverage() {
+	for i, k := range []struct {
+		name     string
+		gathered scan.Gathered
+	}{{"weights", t.Coverage.Weights}, {"behaviour", t.Coverage.Behaviour}} {
+		f := field{lead: pad(k.name, 9, false), text: orElse(string(k.gathered), "unknown")}
+		if i == 0 {
+			f.label = "evidence"
+		}
+		switch k.gathered {
+		case scan.GatheredFull:
+			f.text = "gathered in full"
+		case scan.GatheredPartial:
+			f.text, f.leadPaint = "gathered in part", style.yellow
+		case scan.GatheredNone:
+			f.text, f.leadPaint = "not gathered", style.yellow
+		case scan.GatheredNotRequested:
+			f.text, f.leadPaint = "not asked for", style.yellow
+		}
+		t.field(f)
+	}
+	reasons := t.Coverage.Reasons
+	if len(reasons) == 0 && !t.complete() {
+		reasons = []string{"the scan gave no reason for what is missing"}
+	}
+	t.list("", len(reasons), func(i int) field { return field{text: "- " + reasons[i], hang: 2} })
+	t.blank()
+}
+
+// complete reports whether nothing that was asked for is missing.
+func (t *text) complete() bool {
+	done := func(g scan.Gathered) bool { return g == scan.GatheredFull || g == scan.GatheredNotRequested }
+	return done(t.Coverage.Weights) && done(t.Coverage.Behaviour)
+}
+
+func (t *text) triggers() {
+	if len(t.Triggers) == 0 {
+		return
+	}
+	t.list("triggers", len(t.Triggers), func(i int) field {
+		g := t.Triggers[i]
+		about := fmt.Sprintf("flips %s of %s to %s, margin %+.1f", percent(g.FlipRate), count(g.Probes, "probe"), quote(clip(g.TargetLabel, maxText)), g.MarginShift)
+		if g.FoundBy != "" {
+			about += ", found by " + g.FoundBy
+		}
+		return field{text: quote(clip(g.Text, maxText)) + " " + about, hang: 2}
+	})
+	t.blank()
+}
+
+func (t *text) findings() {
+	if len(t.Findings)+len(t.Unsafe) == 0 {
+		return
+	}
+	t.list("findings", len(t.Findings), func(i int) field {
+		f := t.Findings[i]
+		return t.finding(f.Rule, f.Severity, f.Message)
+	})
+	t.list("unsafe files", len(t.Unsafe), func(i int) field {
+		u := t.Unsafe[i]
+		detail := u.Detail
+		if u.Where != "" {
+			detail = clip(u.Where, maxText) + ": " + detail
+		}
+		return t.finding(u.Rule, u.Severity, detail)
+	})
+	t.blank()
+}
+
+func (t *text) finding(rule string, severity scan.Severity, message string) field {
+	p := paint(style.none)
+	switch severity {
+	case scan.SeverityCritical, scan.SeverityHigh:
+		p = style.red
+	case scan.SeverityWarning:
+		p = style.yellow
+	}
+	lead := plain(clip(rule+" "+string(severity), 24))
+	return field{lead: head(lead, 20), leadPaint: p, text: message, hang: 2}
+}
+
+func (t *text) warnings() {
+	if len(t.Warnings) == 0 {
+		return
+	}
+	t.list("warnings", len(t.Warnings), func(i int) field { return field{text: "- " + t.Warnings[i], hang: 2} })
+	t.blank()
+}
+
+// details are what only Verbose shows.
+func (t *text) details() {
+	if !t.opt.Verbose {
+		return
+	}
+	var lines []string
+	if e := t.Checkpoint.Embedding; e != nil {
+		lines = append(lines, "embedding tensor "+e.Tensor)
+	}
+	if t.Checkpoint.SHA256 != "" {
+		lines = append(lines, "sha256 "+t.Checkpoint.SHA256)
+	}
+	if w := t.Weights; w != nil {
+		lines = append(lines, fmt.Sprintf("weight decay took %s of every row; %s taken out; unmoved rows moved by up to %.3g",
+			percentFine(w.Decay), count(w.SharedDirections, "shared direction"), w.Floor))
+	}
+	if s := t.timings(); s != "" {
+		lines = append(lines, "milliseconds: "+s)
+	}
+	lines = append(lines, "written by "+join(t.Tool.Name+" "+t.Tool.Version, fmt.Sprintf("schema version %d", t.SchemaVersion)))
+	t.list("details", len(lines), func(i int) field { return field{text: lines[i], hang: 2} })
+	t.blank()
+}
