@@ -5,7 +5,7 @@ GO ?= go
 LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10s
 
-.PHONY: build test race lint vuln fuzz bench zoo generate golden check clean
+.PHONY: build test race lint vuln fuzz bench zoo generate golden picture check clean
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/btu-scan ./cmd/btu-scan
 
@@ -50,3 +50,7 @@ check:
 
 clean:
 	rm -rf bin dist
+
+# The terminal picture of the README.
+picture: build
+	bin/btu-scan demo --top 8 --color always | $(GO) run ./internal/tools/picture -command "btu-scan demo --top 8" >docs/demo.svg

@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"internal/demo":           {},
 	"internal/kernel":         {},
 	"internal/tools/bench":    {},
+	"internal/tools/picture":  {},
 	"internal/tools/zoo":      {"scan"},
 }
 

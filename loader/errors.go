@@ -65,6 +65,7 @@ func (e *UnsafeError) Error() string {
 	return s
 }
 
+// Is makes errors.Is(err, ErrUnsafe) true.
 func (e *UnsafeError) Is(target error) bool { return target == ErrUnsafe }
 
 // An EmbeddingError reports that the input embedding could not be chosen. It

@@ -273,3 +273,47 @@ func TestBadMetadataIsAWarning(t *testing.T) {
 		t.Errorf("warnings %q", w)
 	}
 }
+
+func TestVocabularyFiles(t *testing.T) {
+	for _, c := range []struct {
+		name, data string
+		want       []string // by id
+		special    []int
+		err        string
+	}{
+		{"tokenizer.json", `{"added_tokens":[{"id":3,"content":"<s>","special":true},{"id":1,"content":"b2"}],"model":{"type":"BPE","vocab":{"a":0,"b":1,"\u0120c\"\\,}" : 2}}}`, []string{"a", "b2", "\u0120c\"\\,}", "<s>"}, []int{3}, ""},
+		{"tokenizer.json", `{"model":{"vocab":[["<unk>",0],["\u2581the",-3.5]]}}`, []string{"<unk>", "\u2581the"}, nil, ""},
+		{"tokenizer.json", `{"model":{"vocab":{}}}`, nil, nil, ""},
+		{"tokenizer.json", `{"model":{"vocab":{"a":-1}}}`, nil, nil, "over the limit"},
+		{"tokenizer.json", `{"model":{"vocab":{"a":4294967296}}}`, nil, nil, "over the limit"},
+		{"tokenizer.json", `{"model":{"vocab":{"a":1.5}}}`, nil, nil, "no token id"},
+		{"tokenizer.json", `{"model":{"vocab":{"a":{"b":1}}}}`, nil, nil, "no token id"},
+		{"tokenizer.json", `{"model":{"vocab":7}}`, nil, nil, "expected"},
+		{"tokenizer.json", `{"model":{"vocab":{"a":0`, nil, nil, "unexpected EOF"},
+		{"vocab.json", `{"a":0,"c":2}`, []string{"a", "", "c"}, nil, ""},
+		{"vocab.txt", "[PAD]\r\ncf\n\n##x", []string{"[PAD]", "cf", "", "##x"}, []int{0}, ""},
+	} {
+		t.Run(c.name+" "+c.data, func(t *testing.T) {
+			ck, err := Open(t.Context(), write(t, map[string][]byte{"model.safetensors": twoByTwo("wte.weight"), c.name: []byte(c.data)}), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ck.Close()
+			v, err := ck.Vocabulary()
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("error %v, want %q", err, c.err)
+				}
+				return
+			}
+			if err != nil || v.Len() != len(c.want) {
+				t.Fatalf("%d tokens, %v", v.Len(), err)
+			}
+			for id, want := range c.want {
+				if got := v.Token(id); got != want || v.Special(id) != slices.Contains(c.special, id) {
+					t.Errorf("token %d is %q, special %v", id, got, v.Special(id))
+				}
+			}
+		})
+	}
+}

@@ -215,10 +215,18 @@ func FuzzTokenizer(f *testing.F) {
 	f.Add([]byte(`{"model":{"vocab":{"a":0,"b":1}},"added_tokens":[{"id":2,"content":"<s>","special":true}]}`))
 	f.Add([]byte(`{"model":{"vocab":[["a",-1.5],["b",-2]]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if v, err := parseTokenizerJSON(data); err == nil && v.Len() > maxTokens {
-			t.Fatal("too many tokens")
+		for _, parse := range []func([]byte) (*Vocabulary, error){parseTokenizerJSON, parseVocabJSON, parseVocabTxt} {
+			v, err := parse(data)
+			if err != nil {
+				continue
+			}
+			if v.Len() > maxTokens {
+				t.Fatal("too many tokens")
+			}
+			for id := range min(v.Len(), 1000) {
+				v.Token(id)
+			}
 		}
-		parseVocabTxt(data)
 	})
 }
 

@@ -5,27 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A Vocabulary maps token ids to the pieces the tokenizer files give them.
+// A Vocabulary maps token ids to the pieces the tokenizer files give them. It
+// keeps the file's bytes and decodes a piece when it is asked for: a scan names
+// a hundred tokens of a hundred thousand.
 type Vocabulary struct {
-	tokens  []string // by id; "" where the files name none
+	data    []byte
+	pieces  []piece        // by id
+	added   map[int]string // pieces that override
 	special map[int]bool
 }
 
+// A piece is where a token's text lies in the data: between from and to, in
+// JSON with its quotes if quoted. The zero value is no piece.
+type piece struct {
+	from, to uint32
+	quoted   bool
+}
+
+func newVocabulary(data []byte) *Vocabulary {
+	return &Vocabulary{data: data, added: map[int]string{}, special: map[int]bool{}}
+}
+
 // Len is one more than the largest id with a name.
-func (v *Vocabulary) Len() int { return len(v.tokens) }
+func (v *Vocabulary) Len() int { return len(v.pieces) }
 
 // Token is the piece with that id, as the tokenizer files write it, or "".
 // The text is the attacker's: escape it before printing.
 func (v *Vocabulary) Token(id int) string {
-	if id < 0 || id >= len(v.tokens) {
+	if s, ok := v.added[id]; ok {
+		return s
+	}
+	if id < 0 || id >= len(v.pieces) {
 		return ""
 	}
-	return v.tokens[id]
+	p := v.pieces[id]
+	raw := v.data[p.from:p.to]
+	if !p.quoted {
+		return string(raw)
+	}
+	// Invalid UTF-8 and lone surrogates become U+FFFD, which is no error here.
+	text, _ := jsontext.AppendUnquote(nil, raw)
+	return string(text)
 }
 
 // Special reports whether the files mark the token as special, such as [CLS].
@@ -34,14 +59,14 @@ func (v *Vocabulary) Special(id int) bool { return v.special[id] }
 // maxTokens caps ids; the largest public vocabulary has about 260,000.
 const maxTokens = 4 << 20
 
-func (v *Vocabulary) set(id int, piece string) error {
+func (v *Vocabulary) set(id int, p piece) error {
 	if id < 0 || id >= maxTokens {
 		return fmt.Errorf("token id %d is over the limit of %d", id, maxTokens)
 	}
-	if id >= len(v.tokens) {
-		v.tokens = append(v.tokens, make([]string, id+1-len(v.tokens))...)
+	if id >= len(v.pieces) {
+		v.pieces = append(v.pieces, make([]piece, id+1-len(v.pieces))...)
 	}
-	v.tokens[id] = piece
+	v.pieces[id] = p
 	return nil
 }
 
@@ -85,14 +110,15 @@ func (c *Checkpoint) readVocabulary() (*Vocabulary, error) {
 
 // parseVocabTxt reads one piece a line, as BERT writes it.
 func parseVocabTxt(data []byte) (*Vocabulary, error) {
-	v := &Vocabulary{special: map[int]bool{}}
-	id := 0
-	for line := range strings.Lines(string(data)) {
-		piece := strings.TrimRight(line, "\r\n")
-		if err := v.set(id, piece); err != nil {
+	v := newVocabulary(data)
+	id, at := 0, 0
+	for line := range bytes.Lines(data) {
+		text := bytes.TrimRight(line, "\r\n")
+		if err := v.set(id, piece{from: uint32(at), to: uint32(at + len(text))}); err != nil {
 			return nil, err
 		}
-		switch piece {
+		at += len(line)
+		switch string(text) {
 		case "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]":
 			v.special[id] = true
 		}
@@ -103,7 +129,7 @@ func parseVocabTxt(data []byte) (*Vocabulary, error) {
 
 // parseVocabJSON reads an object of piece to id, as GPT-2 writes it.
 func parseVocabJSON(data []byte) (*Vocabulary, error) {
-	v := &Vocabulary{special: map[int]bool{}}
+	v := newVocabulary(data)
 	d := tokenReader{dec: newTokenDecoder(data)}
 	d.vocabObject(v)
 	return v, d.err
@@ -112,7 +138,7 @@ func parseVocabJSON(data []byte) (*Vocabulary, error) {
 // parseTokenizerJSON reads model.vocab (an object of piece to id, or for
 // Unigram an array of [piece, score]) and added_tokens.
 func parseTokenizerJSON(data []byte) (*Vocabulary, error) {
-	v := &Vocabulary{special: map[int]bool{}}
+	v := newVocabulary(data)
 	d := tokenReader{dec: newTokenDecoder(data)}
 	d.object(func(key string) {
 		switch key {
@@ -168,6 +194,19 @@ func (d *tokenReader) token(kind jsontext.Kind) (tok jsontext.Token) {
 	return tok
 }
 
+// value reads a whole value of a kind and returns its bytes.
+func (d *tokenReader) value(kind jsontext.Kind) jsontext.Value {
+	if d.err != nil {
+		return nil
+	}
+	raw, err := d.dec.ReadValue()
+	if err == nil && raw.Kind() != kind {
+		err = fmt.Errorf("offset %d: %s expected, %s found", d.dec.InputOffset(), kind, raw.Kind())
+	}
+	d.fail(err)
+	return raw
+}
+
 func (d *tokenReader) skip() {
 	if d.err == nil {
 		d.fail(d.dec.SkipValue())
@@ -214,21 +253,45 @@ func (d *tokenReader) id() int {
 	return int(f)
 }
 
+// vocabObject reads an object of piece to id. The decoder checks the syntax of
+// the whole; the members are then found without decoding them.
 func (d *tokenReader) vocabObject(v *Vocabulary) {
-	d.object(func(piece string) {
-		if id := d.id(); d.err == nil {
-			d.fail(v.set(id, piece))
+	raw := d.value('{')
+	end := int(d.dec.InputOffset())
+	i := end - len(raw)
+	for d.err == nil {
+		from := bytes.IndexByte(v.data[i:end], '"')
+		if from < 0 {
+			return
 		}
-	})
+		from += i
+		to := from + 1
+		for v.data[to] != '"' {
+			if v.data[to] == '\\' {
+				to++
+			}
+			to++
+		}
+		to++
+		i = to + bytes.IndexAny(v.data[to:end], ",}")
+		number := bytes.Trim(v.data[to:i], ": \t\r\n")
+		id, err := strconv.Atoi(string(number))
+		if err != nil {
+			d.fail(fmt.Errorf("offset %d: %s is no token id", to, quoted(string(number))))
+			return
+		}
+		d.fail(v.set(id, piece{uint32(from), uint32(to), true}))
+	}
 }
 
+// vocabArray reads the [piece, score] pairs of Unigram.
 func (d *tokenReader) vocabArray(v *Vocabulary) {
 	id := 0
 	d.array(func() {
 		d.token('[')
-		piece := d.token('"')
-		if d.err == nil {
-			d.fail(v.set(id, piece.String()))
+		if raw := d.value('"'); d.err == nil {
+			to := uint32(d.dec.InputOffset())
+			d.fail(v.set(id, piece{to - uint32(len(raw)), to, true}))
 		}
 		d.token('0')
 		d.token(']')
@@ -237,14 +300,14 @@ func (d *tokenReader) vocabArray(v *Vocabulary) {
 }
 
 func (d *tokenReader) addedToken(v *Vocabulary) {
-	id, piece, special := -1, "", false
+	id, text, special := -1, "", false
 	d.object(func(key string) {
 		switch key {
 		case "id":
 			id = d.id()
 		case "content":
 			if tok := d.token('"'); d.err == nil {
-				piece = tok.String()
+				text = tok.String()
 			}
 		case "special":
 			special = d.err == nil && d.dec.PeekKind() == 't'
@@ -256,7 +319,10 @@ func (d *tokenReader) addedToken(v *Vocabulary) {
 	if d.err != nil {
 		return
 	}
-	d.fail(v.set(id, piece))
+	d.fail(v.set(id, piece{}))
+	if d.err == nil {
+		v.added[id] = text
+	}
 	if special && d.err == nil {
 		v.special[id] = true
 	}

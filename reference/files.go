@@ -29,9 +29,9 @@ var weightForms = []struct {
 	shard   *regexp.Regexp
 }{
 	{"model.safetensors", false, nil},
-	{"model.safetensors.index.json", true, regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.safetensors$`)},
+	{"model.safetensors.index.json", true, regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors$`)},
 	{"pytorch_model.bin", false, nil},
-	{"pytorch_model.bin.index.json", true, regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.bin$`)},
+	{"pytorch_model.bin.index.json", true, regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*\.bin$`)},
 }
 
 const (
@@ -76,7 +76,7 @@ func shards(r io.Reader, name *regexp.Regexp) ([]string, error) {
 		if seen[s] {
 			continue
 		}
-		if !name.MatchString(s) || !filepath.IsLocal(s) || strings.Contains(s, "..") {
+		if len(s) > 200+len(".safetensors") || !name.MatchString(s) || !filepath.IsLocal(s) || strings.Contains(s, "..") {
 			return nil, fmt.Errorf("the index names a shard %s", quote(s))
 		}
 		if len(out) == maxShards {

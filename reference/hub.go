@@ -197,7 +197,7 @@ func (h *hub) send(ctx context.Context, method string, u *url.URL, header http.H
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(resp.Body, 4096))
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 4096))
 	return nil, h.failure(u, resp, home)
 }
 

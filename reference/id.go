@@ -9,10 +9,10 @@ import (
 )
 
 var (
-	idPart = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$`)
+	idPart = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	hex40  = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	hex64  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	revRE  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}$`)
+	revRE  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 )
 
 // ValidID says whether id obeys the hub's grammar for repository ids: "name" or
@@ -27,7 +27,7 @@ func ValidID(id string) bool {
 		return false
 	}
 	for _, p := range parts {
-		if !idPart.MatchString(p) || strings.HasSuffix(p, ".") || strings.HasSuffix(p, "-") || !filepath.IsLocal(p) {
+		if len(p) > 96 || !idPart.MatchString(p) || strings.HasSuffix(p, ".") || strings.HasSuffix(p, "-") || !filepath.IsLocal(p) {
 			return false
 		}
 	}
@@ -37,7 +37,7 @@ func ValidID(id string) bool {
 // validRevision says whether rev can be a branch, a tag or a commit, and is a
 // safe relative path below refs.
 func validRevision(rev string) bool {
-	return revRE.MatchString(rev) && !strings.Contains(rev, "..") && !strings.Contains(rev, "//") &&
+	return len(rev) <= 200 && revRE.MatchString(rev) && !strings.Contains(rev, "..") && !strings.Contains(rev, "//") &&
 		!strings.HasSuffix(rev, "/") && !strings.HasSuffix(rev, ".lock") && filepath.IsLocal(filepath.FromSlash(rev))
 }
 

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"sync"
+
+	"github.com/btu-scan/btu-scan/internal/kernel"
 )
 
 // Constants of the row findings. docs/methods.md tells what they were measured
@@ -236,10 +238,4 @@ func (w *weighing) nearest(ids []int) ([]source, error) {
 	return best, nil
 }
 
-func cosine(a, b []float32, aa, bb float64) float64 {
-	var s float64
-	for j, x := range a {
-		s += float64(x) * float64(b[j])
-	}
-	return s / math.Sqrt(aa*bb)
-}
+func cosine(a, b []float32, aa, bb float64) float64 { return kernel.Dot(a, b) / math.Sqrt(aa*bb) }

@@ -126,6 +126,9 @@ type WeightSummary struct {
 	// SharedDirections is the number of directions along which the moved rows
 	// moved together and which were taken out of their movement.
 	SharedDirections int `json:"shared_directions"`
+	// Drift says that every row moved, read or not, since the embedding is also
+	// the output projection. Movement then ranks, but its scale says little.
+	Drift bool `json:"drift"`
 	// Natural is the score up to which movement is what clean fine-tunes show;
 	// Abnormal the score from which it is a finding.
 	Natural  float64 `json:"natural"`

@@ -1,6 +1,9 @@
 package scan
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // median returns the middle of xs, the lower one for an even number, or 0 for
 // none. It reorders xs.
@@ -92,27 +95,22 @@ const (
 // frequency (WordPiece and Unigram by count or score, BPE by merge), so that
 // neighbours in id are alike in frequency. Spreads are taken at every
 // windowStride-th number and interpolated.
-func localSpreads(xs []float64) []spread {
+func localSpreads(xs []float64, workers int) []spread {
 	n := len(xs)
-	out := make([]spread, n)
 	if n == 0 {
-		return out
+		return nil
 	}
-	buf := make([]float64, 0, windowRows)
-	at := func(i int) spread {
+	knots := make([]spread, (n-1)/windowStride+2)
+	parallel(len(knots), workers, func(k int) {
+		i := min(k*windowStride, n-1)
 		from := max(0, min(i-windowRows/2, n-windowRows))
-		buf = append(buf[:0], xs[from:min(n, from+windowRows)]...)
-		return robust(buf)
-	}
-	left := at(0)
-	for i := 0; i < n; i += windowStride {
-		j := min(i+windowStride, n-1)
-		right := at(j)
-		for k := i; k < min(i+windowStride, n); k++ {
-			t := float64(k-i) / float64(windowStride)
-			out[k] = spread{left.centre + t*(right.centre-left.centre), left.scale + t*(right.scale-left.scale)}
-		}
-		left = right
+		knots[k] = robust(slices.Clone(xs[from:min(n, from+windowRows)]))
+	})
+	out := make([]spread, n)
+	for i := range out {
+		l, r := knots[i/windowStride], knots[i/windowStride+1]
+		t := float64(i%windowStride) / windowStride
+		out[i] = spread{l.centre + t*(r.centre-l.centre), l.scale + t*(r.scale-l.scale)}
 	}
 	return out
 }

@@ -38,37 +38,53 @@ func visit(ctx context.Context, r Rows, from, n int, buf []float32, f func(rows 
 // each matrix stays in a core's own cache between decoding and use.
 const blockFloats = 1 << 15
 
+// parallel calls f for 0 to n-1 on up to workers goroutines (0: one per core)
+// and returns when all are done. f writes its results by i.
+func parallel(n, workers int, f func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range crew(n, workers) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// crew is the number of goroutines for n pieces of work.
+func crew(n, workers int) int {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	return min(workers, n)
+}
+
 // forBlocks calls f for consecutive blocks of n rows of dim numbers on up to
 // workers goroutines, each with its own pair of buffers with room for a block.
 // The first error ends it. f writes its results by row, so they do not depend
 // on the number of workers.
 func forBlocks(ctx context.Context, n, dim, workers int, f func(ctx context.Context, from, to int, a, b []float32) error) error {
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
 	rows := max(1, blockFloats/max(1, dim))
 	blocks := (n + rows - 1) / rows
-	workers = min(workers, blocks)
+	type buffers struct{ a, b []float32 }
+	free := make(chan buffers, crew(blocks, workers))
+	for range cap(free) {
+		free <- buffers{make([]float32, rows*dim), make([]float32, rows*dim)}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			a, b := make([]float32, rows*dim), make([]float32, rows*dim)
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= blocks || ctx.Err() != nil {
-					return
-				}
-				if err := f(ctx, i*rows, min(n, (i+1)*rows), a, b); err != nil {
-					cancel(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
+	parallel(blocks, workers, func(i int) {
+		if ctx.Err() != nil {
+			return
+		}
+		buf := <-free
+		defer func() { free <- buf }()
+		if err := f(ctx, i*rows, min(n, (i+1)*rows), buf.a, buf.b); err != nil {
+			cancel(err)
+		}
+	})
 	return context.Cause(ctx)
 }
 

@@ -1,11 +1,15 @@
 package scan
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/mat"
+
+	"github.com/btu-scan/btu-scan/internal/kernel"
 )
 
 // Constants of the search for shared directions.
@@ -20,6 +24,10 @@ const (
 	// dimensions have along any direction, (1+sqrt(d/n))^2/d (Marchenko and
 	// Pastur 1967). The strongest direction of a fine-tune without labels has 3.2.
 	sharedShare = 4
+	// driftShare is the same for the drift of a tied embedding, in units of the
+	// average share 1/d: the rows that were not read have nothing but drift, so
+	// every direction with more than its part goes.
+	driftShare = 1
 )
 
 // removeShared takes out of the movement what the moved rows share, so that
@@ -44,25 +52,28 @@ func (w *weighing) removeShared() error {
 	if len(ids) < minRanked {
 		return nil
 	}
-	x := make([][]float64, 0, len(ids))
-	for _, i := range ids {
-		d, err := w.residual(i)
-		if err != nil {
-			return err
+	x, errs := make([][]float64, len(ids)), make([]error, len(ids))
+	parallel(len(ids), w.opt.Workers, func(k int) {
+		x[k], errs[k] = w.residual(ids[k])
+		if n := floats.Norm(x[k], 2); n > 0 {
+			floats.Scale(1/n, x[k])
 		}
-		if n := floats.Norm(d, 2); n > 0 {
-			floats.Scale(1/n, d)
-			x = append(x, d)
-		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	most := sharedMax
-	if w.opt.Tied {
+	if w.Summary.Drift {
 		most = sharedMaxTied
 	}
-	directions, share := principal(x, min(most, dim/4))
+	directions, share := principal(x, min(most, dim/4), w.opt.Workers)
 	edge := 1 + math.Sqrt(float64(dim)/float64(len(x)))
+	least := sharedShare * edge * edge
+	if w.Summary.Drift {
+		least = driftShare
+	}
 	n := 0
-	for n < len(share) && share[n]*float64(dim) >= sharedShare*edge*edge {
+	for n < len(share) && share[n]*float64(dim) >= least {
 		n++
 	}
 	directions = directions[:n]
@@ -70,55 +81,130 @@ func (w *weighing) removeShared() error {
 	if n == 0 {
 		return nil
 	}
+	w.shared = directions
+	vs := make([][]float32, n)
+	for k, d := range directions {
+		vs[k] = make([]float32, dim)
+		for j, x := range d {
+			vs[k][j] = float32(x)
+		}
+	}
 	c := w.Summary.Decay
-	err := forRowPairs(w.ctx, w.ref, w.suspect, w.n, w.opt.Workers, func(i int, a, b []float32) {
+	return forRowPairs(w.ctx, w.ref, w.suspect, w.n, w.opt.Workers, func(i int, a, b []float32) {
 		if !w.seen[i] {
 			return
 		}
 		// The coordinates along orthonormal directions carry their part of the
 		// squared length.
 		var along float64
-		for _, v := range directions {
-			var p float64
-			for j, x := range v {
-				p += x * (float64(b[j]) - (1-c)*float64(a[j]))
-			}
+		for _, v := range vs {
+			p := kernel.Dot(v, b) - (1-c)*kernel.Dot(v, a)
 			along += p * p
 		}
 		w.movement[i] = math.Sqrt(max(0, w.movement[i]*w.movement[i]-along))
 	})
-	w.shared = directions
-	return err
+}
+
+// splitDrifted sorts the rows of a tied embedding into read and unread once
+// their drift is out: what is left of the unread ones is small, though no gap
+// parts them, so the split is the one into two classes of log movement with the
+// least variance within (Otsu 1979).
+func (w *weighing) splitDrifted() {
+	var logs []float64
+	for _, i := range w.moved {
+		if w.movement[i] > 0 {
+			logs = append(logs, math.Log(w.movement[i]))
+		}
+	}
+	limit := math.Exp(twoClasses(logs))
+	w.Summary.RowsMoved, w.Summary.Floor = 0, 0
+	kept := w.moved[:0]
+	for _, i := range w.moved {
+		if w.movement[i] > limit {
+			kept = append(kept, i)
+			continue
+		}
+		w.seen[i] = false
+		w.Summary.Floor = max(w.Summary.Floor, w.movement[i])
+	}
+	w.moved = kept
+	for i := range w.rows {
+		if w.seen[i] {
+			w.Summary.RowsMoved++
+		}
+	}
+	w.Summary.RowsSame = len(w.rows) - w.Summary.RowsMoved
+}
+
+// twoClasses returns the threshold that parts xs into two classes with the
+// least variance within, from a histogram of 256 bins.
+func twoClasses(xs []float64) float64 {
+	if len(xs) == 0 {
+		return 0
+	}
+	lo, hi := slices.Min(xs), slices.Max(xs)
+	const bins = 256
+	var counts [bins]float64
+	for _, x := range xs {
+		counts[min(bins-1, int(float64(bins)*(x-lo)/max(hi-lo, 1e-12)))]++
+	}
+	var total, sum float64
+	for b, c := range counts {
+		total += c
+		sum += c * float64(b)
+	}
+	var below, belowSum, best float64
+	at := 0
+	for b, c := range counts {
+		below += c
+		belowSum += c * float64(b)
+		if below == 0 || below == total {
+			continue
+		}
+		gap := belowSum/below - (sum-belowSum)/(total-below)
+		if between := below * (total - below) * gap * gap; between > best {
+			best, at = between, b
+		}
+	}
+	return lo + (hi-lo)*float64(at+1)/bins
 }
 
 // principal returns the k leading principal directions of the rows of x, all
 // of one length, orthonormal, and the share of the squared length of x along
 // each, by subspace iteration from a fixed start.
-func principal(x [][]float64, k int) (directions [][]float64, share []float64) {
+func principal(x [][]float64, k, workers int) (directions [][]float64, share []float64) {
 	if len(x) == 0 {
 		return nil, nil
 	}
 	dim := len(x[0])
 	k = min(k, len(x), dim)
 	rng := rand.New(rand.NewPCG(sharedSeed, sharedSeed))
-	v, next := make([][]float64, k), make([][]float64, k)
+	v := vectors(k, dim)
 	for j := range v {
-		v[j], next[j] = make([]float64, dim), make([]float64, dim)
 		for i := range v[j] {
 			v[j][i] = rng.NormFloat64()
 		}
 	}
 	orthonormalize(v)
+	// Each chunk of rows has sums of its own, which are added in order: the
+	// result is the same for any number of workers.
+	const chunks = 8
+	var sums [chunks][][]float64
 	for range sharedIterations { // v = x' x v
-		for j := range next {
-			clear(next[j])
-		}
-		for _, row := range x {
+		parallel(chunks, workers, func(c int) {
+			sums[c] = vectors(k, dim)
+			for _, row := range x[c*len(x)/chunks : (c+1)*len(x)/chunks] {
+				for j := range v {
+					floats.AddScaled(sums[c][j], floats.Dot(row, v[j]), row)
+				}
+			}
+		})
+		v = vectors(k, dim)
+		for c := range sums {
 			for j := range v {
-				floats.AddScaled(next[j], floats.Dot(row, v[j]), row)
+				floats.Add(v[j], sums[c][j])
 			}
 		}
-		v, next = next, v
 		orthonormalize(v)
 	}
 	// Turn the basis to the directions themselves (Rayleigh-Ritz).
@@ -148,6 +234,15 @@ func principal(x [][]float64, k int) (directions [][]float64, share []float64) {
 		share = append(share, values[e]/total)
 	}
 	return directions, share
+}
+
+// vectors returns k vectors of zeros.
+func vectors(k, dim int) [][]float64 {
+	v := make([][]float64, k)
+	for j := range v {
+		v[j] = make([]float64, dim)
+	}
+	return v
 }
 
 // orthonormalize makes vs orthonormal in place (modified Gram-Schmidt). A

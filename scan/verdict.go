@@ -63,6 +63,9 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 	case r.Weights.RowsMoved == 0:
 		reasons = append(reasons, "the embeddings never moved, so the weights can show nothing")
 	}
+	if r.Weights.Drift {
+		reasons = append(reasons, "weights alone cannot tell: the embedding is also the output projection, so the words of honest answers move as far as a trigger")
+	}
 	borderline := 0
 	for _, s := range r.Suspects {
 		if s.Status == StatusBorderline {

@@ -174,7 +174,11 @@ func (w *weighing) match() {
 
 func (w *weighing) nonFinite() {
 	var nan, bad []int
+	zero := 0
 	for i := range w.rows {
+		if r := &w.rows[i]; r.AA == 0 && r.BB > 0 && !r.nan && !w.special(i) {
+			zero++
+		}
 		if w.rows[i].nan {
 			nan = append(nan, i)
 		}
@@ -187,6 +191,9 @@ func (w *weighing) nonFinite() {
 			Rule: RuleAbnormal, Severity: SeverityHigh, TokenIDs: nan[:min(len(nan), w.opt.Keep)],
 			Message: fmt.Sprintf("%s of the checkpoint %s NaN or infinite numbers", count(len(nan), "row"), plural(len(nan), "holds", "hold")),
 		})
+	}
+	if zero > 0 {
+		w.Warnings = append(w.Warnings, fmt.Sprintf("%s of the reference %s zero and no longer so in the checkpoint; there is nothing to compare them with", count(zero, "row"), plural(zero, "is", "are")))
 	}
 	if len(bad) > 0 {
 		w.Warnings = append(w.Warnings, fmt.Sprintf("%s of the reference hold NaN or infinite numbers and were not compared", count(len(bad), "row")))
@@ -238,8 +245,12 @@ func (w *weighing) measure() error {
 			}
 		}
 	}
+	w.Summary.Drift = w.opt.Tied && w.Summary.RowsMoved > w.n/2
 	if err := w.removeShared(); err != nil {
 		return err
+	}
+	if w.Summary.Drift {
+		w.splitDrifted()
 	}
 	if len(w.moved) > 0 {
 		ms := make([]float64, len(w.moved))
@@ -268,7 +279,7 @@ func (w *weighing) score() {
 		logs[k] = math.Log(max(w.movement[i], math.SmallestNonzeroFloat64))
 	}
 	all := robust(slices.Clone(logs))
-	local := localSpreads(logs)
+	local := localSpreads(logs, w.opt.Workers)
 	w.z, w.like, w.points = make([]float64, len(logs)), make([]float64, len(logs)), make([]float64, len(logs))
 	for k, i := range w.moved {
 		if len(logs) >= minRanked {
@@ -292,14 +303,22 @@ func pseudoFrequency(id int) float64 { return 1e7 / float64(id+1) }
 
 // rank fills in the suspects.
 func (w *weighing) rank() error {
-	order := make([]int, len(w.moved))
-	for k := range order {
-		order[k] = k
+	keep := min(len(w.moved), w.opt.Keep)
+	if keep == 0 {
+		return nil
+	}
+	// Only those that can be among the kept are sorted, ties included.
+	least := kth(slices.Clone(w.points), len(w.points)-keep)
+	var order []int
+	for k, p := range w.points {
+		if p >= least {
+			order = append(order, k)
+		}
 	}
 	slices.SortFunc(order, func(x, y int) int {
 		return cmp.Or(cmp.Compare(w.points[y], w.points[x]), cmp.Compare(w.movement[w.moved[y]], w.movement[w.moved[x]]), cmp.Compare(w.moved[x], w.moved[y]))
 	})
-	for rank, k := range order[:min(len(order), w.opt.Keep)] {
+	for rank, k := range order[:keep] {
 		s, err := w.suspectAt(k)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/btu-scan/btu-scan/internal/demo"
+	"github.com/btu-scan/btu-scan/scan"
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -47,6 +48,12 @@ The demo exits 1, since it has a finding.`,
 			return err
 		}
 		f.ref = filepath.Join(dir, demo.Base)
+		f.rename = func(r *scan.Report) { // the folder is gone when the report is read
+			r.Checkpoint.Path = "the embedded sample"
+			if r.Reference != nil {
+				r.Reference.Path, r.Reference.HowFound = "the embedded sample's base", "it is inside this program"
+			}
+		}
 		return a.scan(cmd.Context(), filepath.Join(dir, demo.Backdoored), f)
 	}
 	return cmd

@@ -31,13 +31,16 @@ type scanFlags struct {
 	failOn   string
 	top      int
 	out      outputFlags
+
+	// rename changes what the report calls the files. Optional.
+	rename func(*scan.Report)
 }
 
 // outputFlags say where reports go.
 type outputFlags struct {
 	format, output, color string
 	reports               []string
-	quiet                 bool
+	quiet, verbose        bool
 }
 
 func (f *scanFlags) register(fs *pflag.FlagSet) {
@@ -57,6 +60,7 @@ func (f *outputFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
 	fs.StringArrayVar(&f.reports, "report", nil, "write a further report, `FORMAT=FILE`; may be repeated")
 	fs.StringVar(&f.color, "color", "auto", "`auto`, always or never")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: all columns, long texts, timings")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no report on standard output and no progress; the exit code tells")
 }
 
@@ -78,6 +82,9 @@ func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
 	progress.done()
 	if r == nil || errors.Is(failure, context.Canceled) {
 		return failure // nothing was opened, so there is nothing to report on
+	}
+	if f.rename != nil {
+		f.rename(r)
 	}
 	if err := out.write(r); err != nil {
 		return err
@@ -165,8 +172,8 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 		return judge(err)
 	}
 	defer ck.Close()
-	var names sync.WaitGroup // they are needed only once the rows are compared
-	names.Go(func() { ck.Vocabulary() })
+	var names sync.WaitGroup                    // they are needed only once the rows are compared
+	names.Go(func() { _, _ = ck.Vocabulary() }) // an error is seen when they are used
 	defer names.Wait()
 	describe(r, ck)
 	embedding, err := ck.InputEmbedding()
@@ -299,9 +306,12 @@ func (a *app) outputs(f scanFlags) (*outputs, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.out.quiet && f.out.verbose {
+		return nil, usagef("", "--quiet and --verbose contradict each other")
+	}
 	o := &outputs{app: a}
 	add := func(format, path string) error {
-		opt := report.Options{Top: f.top}
+		opt := report.Options{Top: f.top, Verbose: f.out.verbose}
 		if path == "" {
 			opt.Color, opt.Width = colour, width(a.stdout)
 		}

@@ -30,6 +30,14 @@ func RowSums(a, b []float32) Sums {
 	return rowSums(a, b)
 }
 
+// Dot returns the sum of products of a and b, which must be of the same length.
+func Dot(a, b []float32) float64 {
+	if len(a) != len(b) {
+		panic("kernel: rows of different length")
+	}
+	return dot(a, b)
+}
+
 // DecodeBF16 decodes len(dst) little-endian bfloat16 numbers of src.
 func DecodeBF16(dst []float32, src []byte) {
 	decodeBF16(dst, src[:2*len(dst)])
@@ -73,6 +81,25 @@ func rowSumsGo(a, b []float32) Sums {
 	}
 	s := Sums{AA: fold(&aa), BB: fold(&bb), DD: fold(&dd), AD: fold(&ad)}
 	rowSumsTail(&s, a[i:], b[i:])
+	return s
+}
+
+func dotGo(a, b []float32) float64 {
+	var lanes [8]float64
+	i := 0
+	for ; i+8 <= len(a); i += 8 {
+		x, y := a[i:i+8:i+8], b[i:i+8:i+8]
+		for j := range 8 {
+			lanes[j] += float64(float64(x[j]) * float64(y[j]))
+		}
+	}
+	return dotTail(fold(&lanes), a[i:], b[i:])
+}
+
+func dotTail(s float64, a, b []float32) float64 {
+	for i, x := range a {
+		s += float64(float64(x) * float64(b[i]))
+	}
 	return s
 }
 

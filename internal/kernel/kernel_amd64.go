@@ -20,6 +20,16 @@ func rowSums(a, b []float32) Sums {
 	return s
 }
 
+func dot(a, b []float32) float64 {
+	n := len(a) &^ 7
+	if !useAVX2 || n == 0 {
+		return dotGo(a, b)
+	}
+	var lanes [8]float64
+	dotAVX2(a[:n], b[:n], &lanes)
+	return dotTail(fold(&lanes), a[n:], b[n:])
+}
+
 func decodeBF16(dst []float32, src []byte) {
 	n := 0
 	if useAVX2 {

@@ -58,6 +58,34 @@ loop:
 	VZEROUPPER
 	RET
 
+// func dotAVX2(a []float32, b []float32, lanes *[8]float64)
+// Requires: AVX
+TEXT ·dotAVX2(SB), NOSPLIT, $0-56
+	MOVQ   a_base+0(FP), AX
+	MOVQ   b_base+24(FP), CX
+	MOVQ   a_len+8(FP), DX
+	MOVQ   lanes+48(FP), BX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+
+loop:
+	VCVTPS2PD (AX), Y2
+	VCVTPS2PD (CX), Y3
+	VMULPD    Y2, Y3, Y2
+	VADDPD    Y2, Y0, Y0
+	VCVTPS2PD 16(AX), Y2
+	VCVTPS2PD 16(CX), Y3
+	VMULPD    Y2, Y3, Y2
+	VADDPD    Y2, Y1, Y1
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JNZ       loop
+	VMOVUPD   Y0, (BX)
+	VMOVUPD   Y1, 32(BX)
+	VZEROUPPER
+	RET
+
 // func decodeBF16AVX2(dst []float32, src []byte)
 // Requires: AVX, AVX2
 TEXT ·decodeBF16AVX2(SB), NOSPLIT, $0-48

@@ -21,6 +21,9 @@ func TestRowSumsMatchesReference(t *testing.T) {
 		if got, want := RowSums(a, b), rowSumsGo(a, b); got != want {
 			t.Fatalf("n = %d: %+v, want %+v", n, got, want)
 		}
+		if got, want := Dot(a, b), dotGo(a, b); got != want {
+			t.Fatalf("n = %d: %v, want %v", n, got, want)
+		}
 	}
 }
 
@@ -29,6 +32,9 @@ func TestRowSumsOfKnownRows(t *testing.T) {
 	want := Sums{AA: 285, BB: 325, DD: 4, AD: 18}
 	if got := RowSums(a, b); got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := Dot(a, b); got != 303 {
+		t.Errorf("dot product %v, want 303", got)
 	}
 }
 

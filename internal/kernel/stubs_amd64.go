@@ -7,6 +7,9 @@ package kernel
 // rowSumsAVX2 adds up groups of eight elements; len(a) is a positive multiple of eight.
 func rowSumsAVX2(a []float32, b []float32, lanes *[4][8]float64)
 
+// dotAVX2 adds up groups of eight products; len(a) is a positive multiple of eight.
+func dotAVX2(a []float32, b []float32, lanes *[8]float64)
+
 // decodeBF16AVX2 is DecodeBF16: 16 numbers a turn. len(dst) is a positive multiple of sixteen.
 func decodeBF16AVX2(dst []float32, src []byte)
 

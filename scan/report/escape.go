@@ -46,7 +46,7 @@ func rightToLeft(s string) bool {
 	for _, r := range s {
 		switch {
 		case r < 0x590:
-		case r <= 0x8ff, 0xfb1d <= r && r <= 0xfdff, 0xfe70 <= r && r <= 0xfeff,
+		case r <= 0x8ff, 0xfb1d <= r && r <= 0xfdff, 0xfe70 <= r && r <= 0xfefc,
 			0x10800 <= r && r <= 0x10fff, 0x1e800 <= r && r <= 0x1efff:
 			return true
 		}
@@ -72,7 +72,7 @@ func plain(s string) string {
 			based = false
 		case !unicode.Is(unicode.M, r):
 			b.WriteRune(r)
-			based, marks = unicode.In(r, unicode.L, unicode.N, unicode.S), 0
+			based, marks = unicode.In(r, unicode.L, unicode.N, unicode.So), 0
 		case based && marks < maxMarks:
 			b.WriteRune(r)
 			marks++

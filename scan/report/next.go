@@ -20,15 +20,13 @@ func (t *text) hint() string {
 	behaviour := t.Coverage.Behaviour
 	switch {
 	case unsafe:
-		return "do not load these files in Python: ask their author for safetensors, and scan those"
+		return "do not load these files: get the model from a source you trust, as safetensors, and scan that"
 	case t.Verdict == scan.Backdoored:
 		return "do not deploy this checkpoint: the triggers above take it over"
-	case t.Verdict == scan.Suspicious && behaviour == scan.GatheredNotRequested:
-		return "review the tokens marked !, and rerun with --evidence auto to see what they do to predictions"
 	case t.Verdict == scan.Suspicious:
-		return "review the tokens marked !: one that your task and data do not explain may be a trigger. Do not deploy before"
+		return "review the tokens marked !: one that your task and data do not explain may be a trigger; do not deploy the model until you know"
 	case t.Verdict == scan.Clean && behaviour != scan.GatheredFull:
-		return "nothing to review, but weights alone do not exclude a trigger whose rows were frozen or clipped; --evidence auto asks for behaviour too"
+		return "nothing to review, but weights alone do not exclude a trigger whose rows were frozen or clipped in training"
 	case t.Verdict == scan.Clean:
 		return "nothing to review; a clean scan makes a backdoor unlikely, it does not prove that there is none"
 	case t.Reference == nil:

@@ -66,6 +66,15 @@ func decimals(xs []float64) int {
 	return min(6, max(0, 2-int(math.Floor(math.Log10(sizes[len(sizes)/2])))))
 }
 
+// signed writes x with its sign.
+func signed(x float64) string {
+	s := decimal(x, 1)
+	if x > 0 && s[0] != '+' {
+		s = "+" + s
+	}
+	return s
+}
+
 func percent(x float64) string     { return decimal(100*x, 0) + "%" }
 func percentFine(x float64) string { return decimal(100*x, 3) + "%" }
 

@@ -20,9 +20,12 @@ func (t *text) suspects() {
 	if w := t.Weights; w != nil {
 		t.field(field{label: "movement", text: fmt.Sprintf("%s of %s rows moved, median %s, largest %s", integer(w.RowsMoved), integer(w.RowsMoved+w.RowsSame),
 			decimal(w.Median, decimals([]float64{w.Median})), decimal(w.Max, decimals([]float64{w.Max})))})
-		by := fmt.Sprintf("score %s is natural up to %.2f and abnormal from %.2f", w.Score, w.Natural, w.Abnormal)
+		if w.Drift {
+			t.field(field{text: "all rows drifted with the output projection: movement ranks, its scale says little"})
+		}
+		by := fmt.Sprintf("score %s is natural up to %s and abnormal from %s", w.Score, decimal(w.Natural, 2), decimal(w.Abnormal, 2))
 		if w.Score != scan.ScoreZ {
-			by = fmt.Sprintf("ranked by %s; marks are by z, natural up to %.2f and abnormal from %.2f", w.Score, w.Natural, w.Abnormal)
+			by = fmt.Sprintf("ranked by %s; marks are by z, natural up to %s and abnormal from %s", w.Score, decimal(w.Natural, 2), decimal(w.Abnormal, 2))
 		}
 		t.field(field{label: "limits", text: by})
 	}
@@ -51,7 +54,7 @@ func (t *text) legend(shown int) string {
 	}
 	s := fmt.Sprintf("! %s abnormal, ~ %s borderline, %s natural", integer(n[scan.StatusAbnormal]), integer(n[scan.StatusBorderline]), integer(n[scan.StatusNatural]))
 	if shown < len(t.Suspects) {
-		s += fmt.Sprintf("; the first %s of %s:", integer(shown), integer(len(t.Suspects)))
+		s += fmt.Sprintf("; the first %s of %s", integer(shown), integer(len(t.Suspects)))
 	}
 	return s
 }
@@ -85,12 +88,12 @@ func (t *text) table(suspects []scan.Suspect) table {
 		}
 		return c
 	}
-	numbers := func(title string, keep int, f func(s scan.Suspect) float64) *column {
+	numbers := func(title string, keep, most int, f func(s scan.Suspect) float64) *column {
 		var xs []float64
 		for _, s := range suspects {
 			xs = append(xs, f(s))
 		}
-		c, d := &column{title: title, keep: keep, right: true}, decimals(xs)
+		c, d := &column{title: title, keep: keep, right: true}, min(decimals(xs), most)
 		for _, x := range xs {
 			c.cells = append(c.cells, decimal(x, d))
 		}
@@ -109,19 +112,19 @@ func (t *text) table(suspects []scan.Suspect) table {
 	if slices.ContainsFunc(suspects, func(s scan.Suspect) bool { return s.Behaviour != nil }) {
 		cols = append(cols, behaviour(strings)...)
 	}
-	cols = append(cols, numbers("movement", 40, func(s scan.Suspect) float64 { return s.Weights.Movement }))
+	cols = append(cols, numbers("moved", 40, 6, func(s scan.Suspect) float64 { return s.Weights.Movement }))
 	if w := t.Weights; w != nil && w.Median > 0 {
-		cols = append(cols, numbers("× median", 60, func(s scan.Suspect) float64 { return s.Weights.Movement / w.Median }))
+		cols = append(cols, numbers("×median", 60, 1, func(s scan.Suspect) float64 { return s.Weights.Movement / w.Median }))
 	}
 	cols = append(cols,
-		numbers("z like", 50, func(s scan.Suspect) float64 { return s.Weights.ZLike }),
-		numbers("turned°", 20, func(s scan.Suspect) float64 { return s.Weights.Rotation }))
+		numbers("z like", 50, 2, func(s scan.Suspect) float64 { return s.Weights.ZLike }),
+		numbers("rot°", 20, 1, func(s scan.Suspect) float64 { return s.Weights.Rotation }))
 	if t.opt.Verbose {
 		cols = append(cols,
-			numbers("z", 9, func(s scan.Suspect) float64 { return s.Weights.Z }),
-			numbers("relative", 8, func(s scan.Suspect) float64 { return s.Weights.Relative }),
-			numbers("length±", 7, func(s scan.Suspect) float64 { return s.Weights.NormChange }),
-			numbers("coherence", 6, func(s scan.Suspect) float64 { return s.Weights.Coherence }))
+			numbers("z", 9, 2, func(s scan.Suspect) float64 { return s.Weights.Z }),
+			numbers("relative", 8, 4, func(s scan.Suspect) float64 { return s.Weights.Relative }),
+			numbers("length±", 7, 4, func(s scan.Suspect) float64 { return s.Weights.NormChange }),
+			numbers("coherence", 6, 3, func(s scan.Suspect) float64 { return s.Weights.Coherence }))
 	}
 	seen := strings("seen", 10, func(s scan.Suspect) string { return yesNo(s.Weights.Seen) })
 	seen.right = true
@@ -144,7 +147,7 @@ func behaviour(strings func(string, int, func(scan.Suspect) string) *column) tab
 	to := of("to", 62, func(b *scan.Behaviour) string { return shorten(cell(b.TargetLabel), 14) })
 	to.right = false
 	return table{flips, to,
-		of("margin", 65, func(b *scan.Behaviour) string { return fmt.Sprintf("%+.1f", b.MarginShift) }),
+		of("margin", 65, func(b *scan.Behaviour) string { return signed(b.MarginShift) }),
 		of("explained", 35, func(b *scan.Behaviour) string { return yesNo(b.Explained) }),
 		of("probes", 5, func(b *scan.Behaviour) string { return integer(b.Probes) }),
 	}
@@ -166,25 +169,21 @@ func cell(token string) string {
 // notes writes what is known about the abnormal tokens, and right-to-left
 // tokens as they look, at the ends of lines.
 func (t *text) notes(suspects []scan.Suspect) {
+	var lines []string
 	for _, s := range suspects {
-		name := shorten(cell(s.Token), 24)
-		var notes []string
+		name := fmt.Sprintf("%d %s: ", s.Rank, shorten(cell(s.Token), 24))
 		if s.Status == scan.StatusAbnormal {
-			notes = s.Notes[:min(len(s.Notes), maxList)]
-		}
-		if rightToLeft(clip(s.Token, maxToken)) {
-			notes = append(slices.Clip(notes), "reads "+quote(clip(s.Token, 120)))
-		}
-		for _, note := range notes {
-			lead := fmt.Sprintf("  %d %s: ", s.Rank, name)
-			indent := pad("", 4, false)
-			for i, line := range wrap(t.safe(note), min(t.opt.Width, maxProse)-displayWidth(lead), min(t.opt.Width, maxProse)-len(indent)) {
-				if i > 0 {
-					lead = indent
-				}
-				t.line(lead + line)
+			for _, note := range s.Notes {
+				lines = append(lines, name+note)
 			}
 		}
+		if token := clip(s.Token, maxToken); rightToLeft(token) {
+			lines = append(lines, name+"reads "+quote(token))
+		}
+	}
+	if len(lines) > 0 {
+		t.blank()
+		t.list("notes", len(lines), func(i int) field { return field{text: lines[i], hang: 2} })
 	}
 }
 

@@ -51,7 +51,11 @@ func (t table) fit(width int) (table, []int) {
 		if over := sum - width; over <= slack || least < 0 {
 			for i, c := range t {
 				if c.flex > 0 && over > 0 {
-					cut := min(over, max(0, widths[i]-c.flex))
+					floor := c.flex
+					if over > slack { // there is nothing left to drop
+						floor = 1
+					}
+					cut := min(over, max(0, widths[i]-floor))
 					widths[i], over = widths[i]-cut, over-cut
 				}
 			}

@@ -79,16 +79,17 @@ func (t *text) field(f field) {
 		first -= displayWidth(f.lead) + 2
 	}
 	label := pad(f.label, gutter, false)
+	if f.label != "" {
+		label = f.labelPaint(t.style, label)
+	}
 	for i, line := range wrap(t.safe(f.text), first, room-f.hang) {
 		switch {
 		case i > 0:
 			line = strings.Repeat(" ", gutter+f.hang) + line
 		case f.lead != "":
-			line = f.labelPaint(t.style, label) + f.leadPaint(t.style, f.lead) + "  " + line
-		case f.label == "":
-			line = label + line
+			line = label + f.leadPaint(t.style, f.lead) + "  " + line
 		default:
-			line = f.labelPaint(t.style, label) + line
+			line = label + line
 		}
 		t.line(line)
 	}
@@ -154,21 +155,23 @@ func (t *text) verdict() {
 func (t *text) subject() {
 	c := t.Checkpoint
 	t.field(field{label: "checkpoint", text: orElse(c.Path, "(no path)")})
-	about := join(c.Format, c.Architecture, c.DType)
-	if e := c.Embedding; e != nil {
-		tied := "untied"
-		if e.Tied {
-			tied = "tied to the output"
-		}
-		about = join(about, fmt.Sprintf("%s rows × %s, %s", integer(e.Rows), integer(e.Dim), tied))
-	} else {
-		about = join(about, "no embedding found")
+	if about := join(c.Format, c.Architecture); about != "" {
+		t.field(field{text: about})
 	}
-	t.field(field{text: about})
+	about := "no embedding was found"
+	if e := c.Embedding; e != nil {
+		about = fmt.Sprintf("%s rows × %s", integer(e.Rows), integer(e.Dim))
+		if e.Tied {
+			about += ", tied to the output"
+		} else {
+			about += ", not tied"
+		}
+	}
+	t.field(field{text: join(c.DType, about)})
 
 	ref := t.Reference
 	if ref == nil {
-		t.field(field{label: "reference", text: "none: there was nothing to compare with", lead: ""})
+		t.field(field{label: "reference", text: "none: there was nothing to compare with"})
 		return
 	}
 	t.field(field{label: "reference", text: orElse(ref.ID, orElse(ref.Path, "(no path)"))})
@@ -197,8 +200,11 @@ func (t *text) subject() {
 	default:
 		f.lead, f.leadPaint = "match unknown", style.yellow
 	}
-	if m.RowsAdded > 0 || m.RowsRemoved > 0 {
-		f.text += fmt.Sprintf("; %s added, %s removed", integer(m.RowsAdded), integer(m.RowsRemoved))
+	if m.RowsAdded > 0 {
+		f.text += ", " + integer(m.RowsAdded) + " added"
+	}
+	if m.RowsRemoved > 0 {
+		f.text += ", " + integer(m.RowsRemoved) + " removed"
 	}
 	t.field(f)
 }
@@ -244,7 +250,7 @@ func (t *text) triggers() {
 	}
 	t.list("triggers", len(t.Triggers), func(i int) field {
 		g := t.Triggers[i]
-		about := fmt.Sprintf("flips %s of %s to %s, margin %+.1f", percent(g.FlipRate), count(g.Probes, "probe"), quote(clip(g.TargetLabel, maxText)), g.MarginShift)
+		about := fmt.Sprintf("flips %s of %s to %s, margin %s", percent(g.FlipRate), count(g.Probes, "probe"), quote(clip(g.TargetLabel, maxText)), signed(g.MarginShift))
 		if g.FoundBy != "" {
 			about += ", found by " + g.FoundBy
 		}
@@ -257,31 +263,41 @@ func (t *text) findings() {
 	if len(t.Findings)+len(t.Unsafe) == 0 {
 		return
 	}
+	leads := 0 // their width, so that the messages are aligned
+	for _, f := range t.Findings {
+		leads = max(leads, displayWidth(lead(f.Rule, f.Severity)))
+	}
+	for _, u := range t.Unsafe {
+		leads = max(leads, displayWidth(lead(u.Rule, u.Severity)))
+	}
+	finding := func(rule string, severity scan.Severity, message string) field {
+		p := paint(style.none)
+		switch severity {
+		case scan.SeverityCritical, scan.SeverityHigh:
+			p = style.red
+		case scan.SeverityWarning:
+			p = style.yellow
+		}
+		return field{lead: pad(lead(rule, severity), leads, false), leadPaint: p, text: message, hang: 2}
+	}
 	t.list("findings", len(t.Findings), func(i int) field {
 		f := t.Findings[i]
-		return t.finding(f.Rule, f.Severity, f.Message)
+		return finding(f.Rule, f.Severity, f.Message)
 	})
 	t.list("unsafe files", len(t.Unsafe), func(i int) field {
 		u := t.Unsafe[i]
 		detail := u.Detail
 		if u.Where != "" {
-			detail = clip(u.Where, maxText) + ": " + detail
+			detail = clip(u.Where, maxText/2) + ": " + detail
 		}
-		return t.finding(u.Rule, u.Severity, detail)
+		return finding(u.Rule, u.Severity, detail)
 	})
 	t.blank()
 }
 
-func (t *text) finding(rule string, severity scan.Severity, message string) field {
-	p := paint(style.none)
-	switch severity {
-	case scan.SeverityCritical, scan.SeverityHigh:
-		p = style.red
-	case scan.SeverityWarning:
-		p = style.yellow
-	}
-	lead := plain(clip(rule+" "+string(severity), 24))
-	return field{lead: head(lead, 20), leadPaint: p, text: message, hang: 2}
+// lead starts the line of a finding. It bounds what should be short anyway.
+func lead(rule string, severity scan.Severity) string {
+	return strings.TrimRight(head(plain(clip(rule+" "+string(severity), 24)), 20), " ")
 }
 
 func (t *text) warnings() {

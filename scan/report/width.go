@@ -25,6 +25,9 @@ func head(s string, width int) string {
 	return s
 }
 
+// fits reports whether s fits in width cells. It looks at no more of s than that.
+func fits(s string, width int) bool { return len(head(s, width)) == len(s) }
+
 // shorten cuts s to width cells, the last of them an ellipsis. The closing
 // quote of a quoted text stays.
 func shorten(s string, width int) string {
@@ -53,17 +56,17 @@ func wrap(text string, first, rest int) (lines []string) {
 	for line := ""; ; {
 		word, more, found := strings.Cut(text, " ")
 		switch joined := line + word; {
-		case displayWidth(joined) <= room:
+		case fits(joined, room):
 			if line = joined + " "; !found {
 				return append(lines, joined)
 			}
 			text = more
 			continue
-		case strings.TrimSpace(line) != "":
+		case strings.TrimSpace(line) != "" && (fits(word, rest) || displayWidth(line) > room-2):
 			lines, line = append(lines, strings.TrimRight(line, " ")), ""
 		default:
-			part := head(word, room)
-			lines, text, line = append(lines, part), text[len(part):], ""
+			part := head(word, room-displayWidth(line))
+			lines, text, line = append(lines, line+part), text[len(part):], ""
 		}
 		room = max(rest, 2)
 	}

@@ -13,6 +13,7 @@ import (
 func main() {
 	ConstraintExpr("amd64")
 	rowSums()
+	dot()
 	decode("decodeBF16AVX2", "DecodeBF16: 16 numbers a turn.", func(src, dst Mem) {
 		for k := range 2 {
 			y := YMM()
@@ -65,6 +66,37 @@ func rowSums() {
 		for h := range sums[i] {
 			VMOVUPD(sums[i][h], out.Offset(64*i+32*h))
 		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// dot leaves the sum of dotGo in lanes.
+func dot() {
+	TEXT("dotAVX2", NOSPLIT, "func(a, b []float32, lanes *[8]float64)")
+	Doc("dotAVX2 adds up groups of eight products; len(a) is a positive multiple of eight.")
+	a, b := Mem{Base: Load(Param("a").Base(), GP64())}, Mem{Base: Load(Param("b").Base(), GP64())}
+	n := Load(Param("a").Len(), GP64())
+	out := Mem{Base: Load(Param("lanes"), GP64())}
+	var sums [2]reg.VecVirtual
+	for h := range sums {
+		sums[h] = YMM()
+		VXORPD(sums[h], sums[h], sums[h])
+	}
+	Label("loop")
+	for h := range sums {
+		p, q := YMM(), YMM()
+		VCVTPS2PD(a.Offset(16*h), p)
+		VCVTPS2PD(b.Offset(16*h), q)
+		VMULPD(p, q, p)
+		VADDPD(p, sums[h], sums[h])
+	}
+	ADDQ(Imm(32), a.Base)
+	ADDQ(Imm(32), b.Base)
+	SUBQ(Imm(8), n)
+	JNZ(LabelRef("loop"))
+	for h := range sums {
+		VMOVUPD(sums[h], out.Offset(32*h))
 	}
 	VZEROUPPER()
 	RET()

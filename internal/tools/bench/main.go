@@ -155,7 +155,7 @@ func measure(command []string) (r result) {
 			}
 		}
 	}()
-	cmd.Wait() // a finding is exit code 1
+	_ = cmd.Wait() // a finding is exit code 1
 	r.wall = time.Since(start).Seconds()
 	close(done)
 	<-watched

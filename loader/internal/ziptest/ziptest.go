@@ -35,7 +35,7 @@ func Build(members ...Member) *Archive {
 		if m.Deflate {
 			var b bytes.Buffer
 			w, _ := flate.NewWriter(&b, flate.BestCompression)
-			w.Write(m.Body)
+			_, _ = w.Write(m.Body)
 			w.Close()
 			raw, method = b.Bytes(), 8
 		}

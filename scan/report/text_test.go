@@ -1,0 +1,237 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/btu-scan/btu-scan/scan"
+)
+
+var widths = []int{60, 80, 140}
+
+func TestText(t *testing.T) {
+	for _, s := range samples() {
+		for _, width := range widths {
+			t.Run(fmt.Sprintf("%s/%d", s.name, width), func(t *testing.T) {
+				got := encode(t, "text", Options{Width: width}, s.report)
+				checkText(t, got, width)
+				golden(t, fmt.Sprintf("%s.%d.txt", s.name, width), got)
+			})
+		}
+		verbose := encode(t, "text", Options{Width: 140, Verbose: true}, s.report)
+		checkText(t, verbose, 140)
+		if s.name != "hostile" {
+			golden(t, s.name+".verbose.txt", verbose)
+		}
+	}
+}
+
+// checkText fails where text could do more to a terminal than fill lines.
+func checkText(t *testing.T, got string, width int) {
+	t.Helper()
+	if !utf8.ValidString(got) {
+		t.Error("invalid UTF-8")
+	}
+	if !strings.HasSuffix(got, "\n") {
+		t.Error("no line break at the end")
+	}
+	for i, line := range strings.Split(got, "\n") {
+		if n := displayWidth(line); n > width {
+			t.Errorf("line %d takes %d of %d columns: %q", i+1, n, width, line)
+		}
+		if strings.HasSuffix(line, " ") {
+			t.Errorf("line %d ends in blanks: %q", i+1, line)
+		}
+		for _, r := range line {
+			if r < ' ' || !unicode.IsPrint(r) || unicode.Is(unicode.Bidi_Control, r) || unicode.Is(invisible, r) {
+				t.Errorf("line %d holds %U: %q", i+1, r, line)
+			}
+		}
+	}
+}
+
+// TestTextColor: colour is only added, and only in the sixteen colours.
+func TestTextColor(t *testing.T) {
+	sgr := regexp.MustCompile("\x1b\\[(0|1|2|31|32|33)m")
+	for _, s := range samples() {
+		for _, width := range widths {
+			plain := encode(t, "text", Options{Width: width}, s.report)
+			color := encode(t, "text", Options{Width: width, Color: true}, s.report)
+			if color == plain {
+				t.Errorf("%s: no colour", s.name)
+			}
+			if got := sgr.ReplaceAllString(color, ""); got != plain {
+				t.Errorf("%s at %d: without its colour the text differs:\n%s", s.name, width, got)
+			}
+		}
+	}
+	golden(t, "suspicious.color.txt", encode(t, "text", Options{Width: 80, Color: true}, suspicious()))
+}
+
+func TestTextOptions(t *testing.T) {
+	r := suspicious()
+	text := encode(t, "text", Options{}, r)
+	if text != encode(t, "text", Options{Top: 20, Width: 80}, r) {
+		t.Error("the zero options are not 20 suspects in 80 columns")
+	}
+	if strings.Contains(text, "word21") || !strings.Contains(text, "word20") {
+		t.Error("want 20 suspects")
+	}
+	if text := encode(t, "text", Options{Top: 3}, r); strings.Contains(text, `"##tq"`) || !strings.Contains(text, `"bb"`) {
+		t.Error("want 3 suspects")
+	}
+	for width := 1; width < 200; width += 7 {
+		for _, s := range samples() {
+			checkText(t, encode(t, "text", Options{Width: width}, s.report), max(width, minWidth))
+		}
+	}
+}
+
+// TestTextSays: what a reader must never miss, whatever the sample.
+func TestTextSays(t *testing.T) {
+	for _, tc := range []struct {
+		report *scan.Report
+		want   []string
+	}{
+		{suspicious(), []string{"SUSPICIOUS", "BTU002 high", "1 !", "6 ~", "natural up to 4.50 and abnormal from 5.00", "next:", "pinned:", "17.8"}},
+		{cleanWeights(), []string{"CLEAN", "not asked for", "do not exclude"}},
+		{noReference(), []string{"INCONCLUSIVE", "not gathered", "no reference model", "--reference"}},
+		{mismatch(), []string{"INCONCLUSIVE", "mismatch", "0.8850", "BTU010", "not pinned", "was tuned from"}},
+		{unsafePickle(), []string{"INCONCLUSIVE", "BTU100 critical", "posix.system", "do not load"}},
+		{tied(), []string{"tied to the output", "8 added", `"Ġcf"`}},
+		{withBehaviour(), []string{"BACKDOORED", "flips", "explained", `"mn bb"`, "98%", "do not deploy"}},
+		{empty(), []string{"INCONCLUSIVE", "not gathered", "next:"}},
+		{&scan.Report{}, []string{"NO VERDICT", "unknown", "next:"}},
+		{hostile(), []string{`"\x1b[2J\x1b]0;owned\a"`, `\u202etxt.exe`, "reads"}},
+	} {
+		text := strings.Join(strings.Fields(encode(t, "text", Options{Width: 140}, tc.report)), " ")
+		for _, want := range tc.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in\n%s", tc.report.Verdict, want, text)
+			}
+		}
+	}
+}
+
+func TestTextOddNumbers(t *testing.T) {
+	r := withBehaviour()
+	for i, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64, 0, math.SmallestNonzeroFloat64} {
+		s := &r.Suspects[i]
+		s.Score, s.Weights.Movement, s.Weights.ZLike, s.Weights.Rotation = x, x, x, x
+		s.Behaviour = &scan.Behaviour{FlipRate: x, MarginShift: x}
+		s.Rank, s.TokenID = math.MaxInt, math.MinInt
+		r.Triggers[0].MarginShift, r.Weights.Natural, r.Weights.Median, r.Weights.Decay = x, x, x, x
+		for _, width := range []int{60, 80, 140} {
+			checkText(t, encode(t, "text", Options{Width: width, Verbose: true}, r), width)
+		}
+	}
+}
+
+func TestEscape(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain":                           "plain",
+		`C:\new`:                          `C:\new`,
+		"a\nb\x1b[0m":                     `a\nb\x1b[0m`,
+		"\u202eabc":                       `\u202eabc`,
+		"\x7f\u0085\xff":                  `\x7f\u0085\xff`,
+		"\ufffd":                          "\ufffd",
+		"naïve 日本":                        "naïve 日本",
+		"e\u0301":                         "e\u0301",
+		"#\u0301":                         `#\u0301`,
+		"\U000e0041":                      `\U000e0041`,
+		"\u3164":                          `\u3164`,
+		"x\u0301\u0301\u0301\u0301\u0301": "x\u0301\u0301\u0301\u0301" + `\u0301`,
+	} {
+		if got := plain(in); got != want {
+			t.Errorf("plain(%+q) = %+q, want %+q", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{
+		"cf":      `"cf"`,
+		"a\"b\\":  `"a\"b\\"`,
+		"\x1b\n":  `"\x1b\n"`,
+		"\u0301x": `"\u0301x"`,
+		"\u00a0":  `"\u00a0"`,
+	} {
+		if got := quote(in); got != want {
+			t.Errorf("quote(%+q) = %+q, want %+q", in, got, want)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, text := range []string{"", "one", "a bb ccc dddd", "averyveryverylongword", "x averyveryverylongword y", "  two  blanks  ", "日本語のテキスト", "a 日本"} {
+		for width := 2; width < 12; width++ {
+			var joined strings.Builder
+			for _, line := range wrap(text, width, width) {
+				if displayWidth(line) > width {
+					t.Errorf("wrap(%q, %d): line %q", text, width, line)
+				}
+				joined.WriteString(line)
+			}
+			if a, b := strings.ReplaceAll(joined.String(), " ", ""), strings.ReplaceAll(text, " ", ""); a != b {
+				t.Errorf("wrap(%q, %d) lost text: %q", text, width, a)
+			}
+		}
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", -1: "-1", -999: "-999", -1000: "-1,000", 1234567: "1,234,567", -123456: "-123,456"} {
+		if got := integer(n); got != want {
+			t.Errorf("integer(%d) = %q, want %q", n, got, want)
+		}
+	}
+	for x, want := range map[float64]string{0: "", 1: "▏", 4: "▌", 8: "█", 12: "█▌", 16: "██", 99: "██", -1: ""} {
+		if got := bar(x, 16, 2); got != want {
+			t.Errorf("bar(%v) = %q, want %q", x, got, want)
+		}
+	}
+}
+
+func FuzzText(f *testing.F) {
+	for _, s := range hostileTexts {
+		f.Add(s, s, s)
+	}
+	f.Fuzz(func(t *testing.T, token, path, message string) {
+		r := withBehaviour()
+		r.Checkpoint = scan.Checkpoint{Path: path, Format: message, Architecture: token, DType: path, SHA256: token}
+		r.Reference.Path, r.Reference.ID, r.Reference.HowFound = path, token, message
+		r.Reasons, r.Coverage.Reasons, r.Warnings = []string{message}, []string{message, path}, []string{message, token}
+		r.Coverage.Behaviour, r.Weights.Score = scan.Gathered(token), scan.Score(message)
+		r.Tool = scan.Tool{Name: token, Version: path}
+		r.TimingsMS = map[string]float64{token: 1}
+		r.Triggers[0].Text, r.Triggers[0].TargetLabel, r.Triggers[0].FoundBy = token, message, path
+		r.Findings[0] = scan.Finding{Rule: token, Severity: scan.Severity(path), Message: message}
+		r.Unsafe = []scan.Unsafe{{Rule: path, Severity: scan.SeverityHigh, Where: path, Detail: message}}
+		r.Suspects[0].Token, r.Suspects[0].Notes, r.Suspects[0].Behaviour.TargetLabel = token, []string{message, path}, message
+		r.Suspects[1].Status = scan.SuspectStatus(message)
+		for _, width := range widths {
+			checkText(t, encode(t, "text", Options{Width: width, Verbose: width == 140}, r), width)
+		}
+		checkJSON(t, encode(t, "json", Options{}, r))
+	})
+}
+
+func BenchmarkText(b *testing.B) { benchmark(b, "text") }
+
+func benchmark(b *testing.B, format string) {
+	r := suspicious()
+	r.Suspects = r.Suspects[:40]
+	enc, err := New(format, Options{Top: 40, Width: 140})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := enc.Encode(io.Discard, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
