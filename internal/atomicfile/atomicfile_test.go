@@ -25,6 +25,25 @@ func TestWriteReplacesAndLeavesNothingBehind(t *testing.T) {
 	if err := Write(folder, []byte("x"), 0o644); err == nil {
 		t.Error("a folder was replaced")
 	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("report.json", link); err == nil {
+		if err := Write(link, []byte("third"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("the link became %v, %v", info, err)
+		}
+		if got, _ := os.ReadFile(path); string(got) != "third" {
+			t.Errorf("behind the link: %q", got)
+		}
+		os.Remove(link)
+	}
+	if err := Write(os.DevNull, []byte("x"), 0o644); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(os.DevNull); err != nil || info.Mode().IsRegular() {
+		t.Fatalf("%s is now %v, %v", os.DevNull, info, err)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
