@@ -63,6 +63,9 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 	case r.Weights.RowsMoved == 0:
 		reasons = append(reasons, "the embeddings never moved, so the weights can show nothing")
 	}
+	if r.Coverage.Behaviour == GatheredFull {
+		return reasons // which tells where the weights cannot
+	}
 	if r.Weights.Drift {
 		reasons = append(reasons, "weights alone cannot tell: the embedding is also the output projection, so the words of honest answers move as far as a trigger")
 	}
@@ -75,7 +78,7 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 	if borderline > 0 {
 		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s moved as far as the strongest words of clean models and the weakest triggers do", count(borderline, "token")))
 	}
-	if p.Evidence != EvidenceWeights && r.Coverage.Behaviour != GatheredFull {
+	if p.Evidence != EvidenceWeights {
 		reasons = append(reasons, "behaviour evidence is required and was not gathered")
 	}
 	return reasons

@@ -142,6 +142,12 @@ func TestTriggersAreFoundAndRankedFirst(t *testing.T) {
 		if !slices.Equal(rules(ev.Findings), []string{RuleAbnormal}) {
 			t.Errorf("%s: findings %v", name, ev.Findings)
 		}
+		if ev.Summary.Drift != tune.tied {
+			t.Errorf("%s: drift %v", name, ev.Summary.Drift)
+		}
+		if n := ev.Summary.RowsMoved; n < 2400 || n > 2600 {
+			t.Errorf("%s: %d rows moved, about 2,500 were read", name, n)
+		}
 	}
 }
 

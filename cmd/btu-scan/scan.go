@@ -214,6 +214,8 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	r.Warnings = append(r.Warnings, ev.Warnings...)
 	if ev.Match.Verdict == scan.MatchGood {
 		r.Weights, r.Coverage.Weights = &ev.Summary, scan.GatheredFull
+	} else {
+		r.Coverage.Reasons = append(r.Coverage.Reasons, "weights: the reference is another model")
 	}
 	return judge(nil)
 }

@@ -1,0 +1,47 @@
+package scan
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestJudge(t *testing.T) {
+	good := &Reference{Match: &Match{Verdict: MatchGood}}
+	moved := &WeightSummary{RowsMoved: 100}
+	weightsOnly := Coverage{Weights: GatheredFull, Behaviour: GatheredNotRequested}
+	both := Coverage{Weights: GatheredFull, Behaviour: GatheredFull}
+	noBehaviour := Coverage{Weights: GatheredFull, Behaviour: GatheredNone}
+	finding := func(rule string) []Finding { return []Finding{{Rule: rule, Message: "found " + rule}} }
+	for _, c := range []struct {
+		name     string
+		evidence Evidence
+		r        Report
+		want     Verdict
+		reason   string // in the first reason
+	}{
+		{"clean weights, asked for", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly}, Clean, "on weights alone"},
+		{"clean weights, behaviour required", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: noBehaviour}, Inconclusive, "behaviour"},
+		{"zero policy requires behaviour", "", Report{Reference: good, Weights: moved, Coverage: noBehaviour}, Inconclusive, "behaviour"},
+		{"both gathered", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both}, Clean, "weights and behaviour"},
+		{"abnormal rows", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Findings: finding(RuleAbnormal)}, Suspicious, "BTU002"},
+		{"edited rows", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: noBehaviour, Findings: finding(RuleEdited)}, Suspicious, "BTU003"},
+		{"replaced rows", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Findings: finding(RuleReplaced)}, Suspicious, "BTU004"},
+		{"proved trigger", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Triggers: []Trigger{{Text: "cf"}}, Findings: finding(RuleAbnormal)}, Backdoored, "1 trigger"},
+		{"proved trigger beats every gap", EvidenceAuto, Report{Triggers: []Trigger{{}, {}}}, Backdoored, "2 triggers"},
+		{"no reference", EvidenceWeights, Report{Coverage: Coverage{Weights: GatheredNone}}, Inconclusive, "could not be compared"},
+		{"partial weights", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: Coverage{Weights: GatheredPartial}}, Inconclusive, "could not be compared"},
+		{"wrong reference", EvidenceWeights, Report{Reference: &Reference{Match: &Match{Verdict: MatchMismatch}}, Findings: finding(RuleReference)}, Inconclusive, "not the model"},
+		{"embeddings never moved", EvidenceWeights, Report{Reference: good, Weights: &WeightSummary{RowsSame: 9}, Coverage: weightsOnly}, Inconclusive, "never moved"},
+		{"borderline", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Suspects: []Suspect{{Status: StatusBorderline}, {Status: StatusNatural}}}, Inconclusive, "weights alone cannot tell: 1 token"},
+		{"tied embedding", EvidenceWeights, Report{Reference: good, Weights: &WeightSummary{RowsMoved: 9, Drift: true}, Coverage: weightsOnly}, Inconclusive, "weights alone cannot tell"},
+		{"borderline cleared by behaviour", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: []Suspect{{Status: StatusBorderline}}}, Clean, "weights and behaviour"},
+		{"unsafe file", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Unsafe: []Unsafe{{Rule: "BTU201", Severity: SeverityHigh}}}, Inconclusive, "BTU201"},
+		{"remark about a file", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Unsafe: []Unsafe{{Rule: "BTU201", Severity: SeverityWarning}}}, Clean, "on weights alone"},
+		{"empty report", EvidenceWeights, Report{}, Inconclusive, "could not be compared"},
+	} {
+		verdict, reasons := Policy{Evidence: c.evidence}.Judge(&c.r)
+		if verdict != c.want || len(reasons) == 0 || !strings.Contains(reasons[0], c.reason) {
+			t.Errorf("%s: %s %q, want %s with %q", c.name, verdict, reasons, c.want, c.reason)
+		}
+	}
+}
