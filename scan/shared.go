@@ -14,10 +14,11 @@ import (
 
 // Constants of the search for shared directions.
 const (
-	sharedSample     = 1024 // rows that the directions are computed from
-	sharedMax        = 4    // directions looked at
-	sharedMaxTied    = 16   // in a tied embedding, whose drift has more of them
-	sharedIterations = 4    // of subspace iteration: the directions wanted stand far out
+	sharedSample     = 1024    // rows that the directions are computed from,
+	sharedFloats     = 1 << 21 // of no more than so many numbers
+	sharedMax        = 4       // directions looked at
+	sharedMaxTied    = 16      // in a tied embedding, whose drift has more of them
+	sharedIterations = 4       // of subspace iteration: the directions wanted stand far out
 	sharedSeed       = 0x627475
 	// sharedShare is how far beyond chance a direction must stand out to count as
 	// shared: in units of the largest share that n random unit vectors of d
@@ -43,12 +44,12 @@ const (
 // each scaled to length one so that no single row (a trigger's, say) makes a
 // direction its own.
 func (w *weighing) removeShared() error {
-	step := max(1, len(w.moved)/sharedSample)
+	dim := w.ref.Dim()
+	step := max(1, len(w.moved)/max(minRanked, min(sharedSample, sharedFloats/dim)))
 	var ids []int
 	for k := 0; k < len(w.moved); k += step {
 		ids = append(ids, w.moved[k])
 	}
-	dim := w.ref.Dim()
 	if len(ids) < minRanked {
 		return nil
 	}

@@ -2,10 +2,10 @@
 // 16-bit floats and the sums that weight evidence is made of.
 //
 // Each loop exists twice: in plain Go, which is the definition, and in
-// assembly written by the generator in internal/kernel/gen for amd64 with AVX2
-// and F16C. Both give the same bits: the sums have a fixed order (eight
-// float64 lanes by element index modulo eight, folded pairwise) and no fused
-// multiply-add. Tests compare them.
+// assembly written by the generator in internal/kernel/gen for amd64 with AVX2,
+// FMA and F16C. Both give the same bits: the sums have a fixed order (eight
+// float64 lanes by element index modulo eight, folded pairwise), and each
+// product is added with one rounding (math.FMA). Tests compare them.
 package kernel
 
 import (
@@ -22,12 +22,19 @@ type Sums struct {
 	AD float64 // sum of a*d
 }
 
-// RowSums returns the sums over a and b, which must be of the same length.
+// RowSums returns the sums over a and b, which must be of the same length. A
+// row with NaN or infinite numbers makes its own sum of squares (AA or BB) so,
+// and leaves the other row's alone.
 func RowSums(a, b []float32) Sums {
 	if len(a) != len(b) {
 		panic("kernel: rows of different length")
 	}
-	return rowSums(a, b)
+	s := rowSums(a, b)
+	s.BB = s.AA + 2*s.AD + s.DD // since b = a+d
+	if math.IsNaN(s.DD) || math.IsInf(s.DD, 0) {
+		s.AA, s.BB = dot(a, a), dot(b, b)
+	}
+	return s
 }
 
 // Dot returns the sum of products of a and b, which must be of the same length.
@@ -64,24 +71,34 @@ func F16(h uint16) float32 {
 	return math.Float32frombits(sign | (e+112)<<23 | m<<13)
 }
 
+// rowSumsGo returns all sums but BB.
 func rowSumsGo(a, b []float32) Sums {
-	var aa, bb, dd, ad [8]float64
+	var aa, dd, ad [8]float64
 	i := 0
 	for ; i+8 <= len(a); i += 8 {
 		x, y := a[i:i+8:i+8], b[i:i+8:i+8]
 		for j := range 8 {
-			p, q := float64(x[j]), float64(y[j])
-			d := q - p
-			// The conversions forbid fused multiply-add, see the package comment.
-			aa[j] += float64(p * p)
-			bb[j] += float64(q * q)
-			dd[j] += float64(d * d)
-			ad[j] += float64(p * d)
+			p := float64(x[j])
+			d := float64(y[j]) - p
+			aa[j] = math.FMA(p, p, aa[j])
+			dd[j] = math.FMA(d, d, dd[j])
+			ad[j] = math.FMA(p, d, ad[j])
 		}
 	}
-	s := Sums{AA: fold(&aa), BB: fold(&bb), DD: fold(&dd), AD: fold(&ad)}
+	s := Sums{AA: fold(&aa), DD: fold(&dd), AD: fold(&ad)}
 	rowSumsTail(&s, a[i:], b[i:])
 	return s
+}
+
+// rowSumsTail adds the last few elements, which fill no group of eight.
+func rowSumsTail(s *Sums, a, b []float32) {
+	for i, x := range a {
+		p := float64(x)
+		d := float64(b[i]) - p
+		s.AA = math.FMA(p, p, s.AA)
+		s.DD = math.FMA(d, d, s.DD)
+		s.AD = math.FMA(p, d, s.AD)
+	}
 }
 
 func dotGo(a, b []float32) float64 {
@@ -90,7 +107,7 @@ func dotGo(a, b []float32) float64 {
 	for ; i+8 <= len(a); i += 8 {
 		x, y := a[i:i+8:i+8], b[i:i+8:i+8]
 		for j := range 8 {
-			lanes[j] += float64(float64(x[j]) * float64(y[j]))
+			lanes[j] = math.FMA(float64(x[j]), float64(y[j]), lanes[j])
 		}
 	}
 	return dotTail(fold(&lanes), a[i:], b[i:])
@@ -98,21 +115,9 @@ func dotGo(a, b []float32) float64 {
 
 func dotTail(s float64, a, b []float32) float64 {
 	for i, x := range a {
-		s += float64(float64(x) * float64(b[i]))
+		s = math.FMA(float64(x), float64(b[i]), s)
 	}
 	return s
-}
-
-// rowSumsTail adds the last few elements, which fill no group of eight.
-func rowSumsTail(s *Sums, a, b []float32) {
-	for i, x := range a {
-		p, q := float64(x), float64(b[i])
-		d := q - p
-		s.AA += float64(p * p)
-		s.BB += float64(q * q)
-		s.DD += float64(d * d)
-		s.AD += float64(p * d)
-	}
 }
 
 func fold(l *[8]float64) float64 {

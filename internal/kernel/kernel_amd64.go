@@ -4,18 +4,18 @@ import "golang.org/x/sys/cpu"
 
 //go:generate go run -C gen . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel
 
-var useAVX2 = cpu.X86.HasAVX2 && hasF16C()
+var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C()
 
 func rowSums(a, b []float32) Sums {
 	if !useAVX2 {
 		return rowSumsGo(a, b)
 	}
 	n := len(a) &^ 7
-	var lanes [4][8]float64
+	var lanes [3][8]float64
 	if n > 0 {
 		rowSumsAVX2(a[:n], b[:n], &lanes)
 	}
-	s := Sums{AA: fold(&lanes[0]), BB: fold(&lanes[1]), DD: fold(&lanes[2]), AD: fold(&lanes[3])}
+	s := Sums{AA: fold(&lanes[0]), DD: fold(&lanes[1]), AD: fold(&lanes[2])}
 	rowSumsTail(&s, a[n:], b[n:])
 	return s
 }

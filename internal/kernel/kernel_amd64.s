@@ -4,8 +4,8 @@
 
 #include "textflag.h"
 
-// func rowSumsAVX2(a []float32, b []float32, lanes *[4][8]float64)
-// Requires: AVX
+// func rowSumsAVX2(a []float32, b []float32, lanes *[3][8]float64)
+// Requires: AVX, FMA3
 TEXT ·rowSumsAVX2(SB), NOSPLIT, $0-56
 	MOVQ   a_base+0(FP), AX
 	MOVQ   b_base+24(FP), CX
@@ -17,49 +17,35 @@ TEXT ·rowSumsAVX2(SB), NOSPLIT, $0-56
 	VXORPD Y3, Y3, Y3
 	VXORPD Y4, Y4, Y4
 	VXORPD Y5, Y5, Y5
-	VXORPD Y6, Y6, Y6
-	VXORPD Y7, Y7, Y7
 
 loop:
-	VCVTPS2PD (AX), Y8
-	VCVTPS2PD (CX), Y9
-	VSUBPD    Y8, Y9, Y10
-	VMULPD    Y8, Y8, Y11
-	VADDPD    Y11, Y0, Y0
-	VMULPD    Y9, Y9, Y11
-	VADDPD    Y11, Y2, Y2
-	VMULPD    Y10, Y10, Y11
-	VADDPD    Y11, Y4, Y4
-	VMULPD    Y8, Y10, Y11
-	VADDPD    Y11, Y6, Y6
-	VCVTPS2PD 16(AX), Y8
-	VCVTPS2PD 16(CX), Y9
-	VSUBPD    Y8, Y9, Y10
-	VMULPD    Y8, Y8, Y11
-	VADDPD    Y11, Y1, Y1
-	VMULPD    Y9, Y9, Y11
-	VADDPD    Y11, Y3, Y3
-	VMULPD    Y10, Y10, Y11
-	VADDPD    Y11, Y5, Y5
-	VMULPD    Y8, Y10, Y11
-	VADDPD    Y11, Y7, Y7
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	SUBQ      $0x08, DX
-	JNZ       loop
-	VMOVUPD   Y0, (BX)
-	VMOVUPD   Y1, 32(BX)
-	VMOVUPD   Y2, 64(BX)
-	VMOVUPD   Y3, 96(BX)
-	VMOVUPD   Y4, 128(BX)
-	VMOVUPD   Y5, 160(BX)
-	VMOVUPD   Y6, 192(BX)
-	VMOVUPD   Y7, 224(BX)
+	VCVTPS2PD   (AX), Y6
+	VCVTPS2PD   (CX), Y7
+	VSUBPD      Y6, Y7, Y7
+	VFMADD231PD Y6, Y6, Y0
+	VFMADD231PD Y7, Y7, Y2
+	VFMADD231PD Y6, Y7, Y4
+	VCVTPS2PD   16(AX), Y6
+	VCVTPS2PD   16(CX), Y7
+	VSUBPD      Y6, Y7, Y7
+	VFMADD231PD Y6, Y6, Y1
+	VFMADD231PD Y7, Y7, Y3
+	VFMADD231PD Y6, Y7, Y5
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VMOVUPD     Y0, (BX)
+	VMOVUPD     Y1, 32(BX)
+	VMOVUPD     Y2, 64(BX)
+	VMOVUPD     Y3, 96(BX)
+	VMOVUPD     Y4, 128(BX)
+	VMOVUPD     Y5, 160(BX)
 	VZEROUPPER
 	RET
 
 // func dotAVX2(a []float32, b []float32, lanes *[8]float64)
-// Requires: AVX
+// Requires: AVX, FMA3
 TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	MOVQ   a_base+0(FP), AX
 	MOVQ   b_base+24(FP), CX
@@ -69,20 +55,18 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-56
 	VXORPD Y1, Y1, Y1
 
 loop:
-	VCVTPS2PD (AX), Y2
-	VCVTPS2PD (CX), Y3
-	VMULPD    Y2, Y3, Y2
-	VADDPD    Y2, Y0, Y0
-	VCVTPS2PD 16(AX), Y2
-	VCVTPS2PD 16(CX), Y3
-	VMULPD    Y2, Y3, Y2
-	VADDPD    Y2, Y1, Y1
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	SUBQ      $0x08, DX
-	JNZ       loop
-	VMOVUPD   Y0, (BX)
-	VMOVUPD   Y1, 32(BX)
+	VCVTPS2PD   (AX), Y2
+	VCVTPS2PD   (CX), Y3
+	VFMADD231PD Y2, Y3, Y0
+	VCVTPS2PD   16(AX), Y2
+	VCVTPS2PD   16(CX), Y3
+	VFMADD231PD Y2, Y3, Y1
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	SUBQ        $0x08, DX
+	JNZ         loop
+	VMOVUPD     Y0, (BX)
+	VMOVUPD     Y1, 32(BX)
 	VZEROUPPER
 	RET
 

@@ -18,7 +18,7 @@ func TestRowSumsMatchesReference(t *testing.T) {
 			a[i] = float32(r.NormFloat64())
 			b[i] = a[i] + float32(r.NormFloat64())*1e-3
 		}
-		if got, want := RowSums(a, b), rowSumsGo(a, b); got != want {
+		if got, want := rowSums(a, b), rowSumsGo(a, b); got != want {
 			t.Fatalf("n = %d: %+v, want %+v", n, got, want)
 		}
 		if got, want := Dot(a, b), dotGo(a, b); got != want {
@@ -38,15 +38,30 @@ func TestRowSumsOfKnownRows(t *testing.T) {
 	}
 }
 
-func TestRowSumsKeepsNaNAndInf(t *testing.T) {
-	a, b := make([]float32, 24), make([]float32, 24)
-	b[17] = float32(math.NaN())
-	if s := RowSums(a, b); !math.IsNaN(s.BB) {
-		t.Errorf("NaN lost: %+v", s)
+func TestRowSumsTellsWhichRowIsNotFinite(t *testing.T) {
+	finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+		for _, n := range []int{24, 27} { // in the groups and in the tail
+			good, row := make([]float32, n), make([]float32, n)
+			row[n-1] = bad
+			if s := RowSums(good, row); !finite(s.AA) || finite(s.BB) {
+				t.Errorf("%v in the second row: %+v", bad, s)
+			}
+			if s := RowSums(row, good); finite(s.AA) || !finite(s.BB) {
+				t.Errorf("%v in the first row: %+v", bad, s)
+			}
+		}
 	}
-	b[17] = float32(math.Inf(1))
-	if s := RowSums(a, b); !math.IsInf(s.BB, 1) {
-		t.Errorf("Inf lost: %+v", s)
+}
+
+func TestRowSumsOfZeroedRowIsZero(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	a := make([]float32, 100)
+	for i := range a {
+		a[i] = float32(r.NormFloat64())
+	}
+	if s := RowSums(a, make([]float32, 100)); s.BB != 0 {
+		t.Errorf("sum of squares of zeros is %g", s.BB)
 	}
 }
 

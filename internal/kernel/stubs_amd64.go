@@ -5,7 +5,7 @@
 package kernel
 
 // rowSumsAVX2 adds up groups of eight elements; len(a) is a positive multiple of eight.
-func rowSumsAVX2(a []float32, b []float32, lanes *[4][8]float64)
+func rowSumsAVX2(a []float32, b []float32, lanes *[3][8]float64)
 
 // dotAVX2 adds up groups of eight products; len(a) is a positive multiple of eight.
 func dotAVX2(a []float32, b []float32, lanes *[8]float64)
