@@ -127,10 +127,12 @@ func sameAsAny(t *Tensor, ts []*Tensor) bool {
 // sameBytes reports whether two tensors are the same numbers, by sharing their
 // storage or by equal bytes in a sample of rows: writers of safetensors store
 // tied tensors once or twice.
-func sameBytes(a, b *Tensor) bool {
+func sameBytes(a, b *Tensor) (same bool) {
 	if a == b {
 		return true
 	}
+	var fault error // leaves them not the same; whoever reads them reports it
+	defer a.guard(&fault)()
 	if a.DType != b.DType || !slices.Equal(a.Shape, b.Shape) || a.big != b.big || a.stride != nil || b.stride != nil || a.DType.Bits()%8 != 0 {
 		return false
 	}

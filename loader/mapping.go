@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
@@ -64,4 +65,23 @@ func float32s(data []byte, off, n int) []float32 {
 		return nil
 	}
 	return unsafe.Slice((*float32)(p), n)
+}
+
+// guard makes a fault in a mapping (someone else truncated the file) an error
+// instead of the end of the process, for the code of this goroutine until the
+// function it returns is called. Use: defer guard(file, pos, what, &err)().
+func guard(file string, pos int64, what string, err *error) func() {
+	old := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(old)
+		r := recover()
+		if r == nil {
+			return
+		}
+		fault, ok := r.(interface{ Addr() uintptr }) // see debug.SetPanicOnFault
+		if !ok {
+			panic(r)
+		}
+		*err = &FormatError{Path: file, Off: pos, Msg: fmt.Sprintf("%sthe file changed while it was read (%v)", what, fault)}
+	}
 }

@@ -19,7 +19,7 @@ import (
 // Errors: *FormatError for a malformed file, ErrUnsupported for one that is
 // not read, *UnsafeError for a pickle that would run code, ErrIncomplete where
 // a shard is missing, fs errors from the operating system.
-func Open(ctx context.Context, path string, opt Options) (*Checkpoint, error) {
+func Open(ctx context.Context, path string, opt Options) (ck *Checkpoint, err error) {
 	opt = opt.withDefaults()
 	info, err := os.Stat(path)
 	if err != nil {
@@ -37,13 +37,19 @@ func Open(ctx context.Context, path string, opt Options) (*Checkpoint, error) {
 	}
 	defer f.close()
 	c := &Checkpoint{path: path, dir: filepath.Clean(dir), opt: opt}
+	defer func() {
+		if err != nil {
+			ck = nil
+			c.Close()
+		}
+	}()
+	defer guard(path, -1, "", &err)()
 	if file == "" {
 		if file, err = c.chooseWeights(f); err != nil {
 			return nil, err
 		}
 	}
 	if err := c.load(ctx, f, file); err != nil {
-		c.Close()
 		return nil, err
 	}
 	c.readMetadata(f)

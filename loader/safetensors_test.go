@@ -1,14 +1,19 @@
 package loader
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nlpodyssey/safetensors"
 )
 
 // st frames a header and a body as safetensors.
@@ -161,14 +166,14 @@ func TestSafetensorsForgedSizesAllocateLittle(t *testing.T) {
 		"header length": stLength(99_000_000, "{}"),
 		"shape":         st("{" + tensorOf("a", "F32", "[1099511627776]", 0, uint64(1)<<42) + "}"),
 	} {
-		bytes := testing.Benchmark(func(b *testing.B) {
+		allocated := testing.Benchmark(func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				readSafetensors(b.Context(), "x", data, Options{}.withDefaults())
 			}
 		}).AllocedBytesPerOp()
-		if bytes > 64<<10 {
-			t.Errorf("%s: %d bytes allocated", name, bytes)
+		if allocated > 64<<10 {
+			t.Errorf("%s: %d bytes allocated", name, allocated)
 		}
 	}
 }
@@ -184,7 +189,63 @@ func FuzzSafetensors(f *testing.F) {
 			return
 		}
 		readAll(t, got.tensors)
+		compareWithOracle(t, data, got)
 	})
+}
+
+// compareWithOracle checks that what we accept without a remark, another
+// reader reads the same way.
+func compareWithOracle(t *testing.T, data []byte, got contents) {
+	t.Helper()
+	if len(got.findings)+len(got.warnings) > 0 {
+		return // it differs where we say so
+	}
+	for _, x := range got.tensors {
+		if _, err := safetensors.ParseDType(x.DType.String()); err != nil {
+			return // a type it does not know
+		}
+	}
+	want, err := safetensors.Deserialize(data)
+	if err != nil {
+		t.Fatalf("we read what the oracle refuses: %v", err)
+	}
+	if n := len(want.Tensors()); n != len(got.tensors) {
+		t.Fatalf("%d tensors, the oracle reads %d", len(got.tensors), n)
+	}
+	for _, x := range got.tensors {
+		y, ok := want.Tensor(x.Name)
+		if !ok || y.DType().String() != x.DType.String() || !bytes.Equal(y.Data(), x.data) || !slices.EqualFunc(x.Shape, y.Shape(), func(a int, b uint64) bool { return uint64(a) == b }) {
+			t.Fatalf("tensor %q: %v %v, the oracle reads %v %v", x.Name, x.DType, x.Shape, y.DType(), y.Shape())
+		}
+	}
+}
+
+func TestSafetensorsAgreesWithOracle(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	types := []DType{BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64}
+	for range 200 {
+		var entries []string
+		var body []byte
+		for i := range r.IntN(6) {
+			d := types[r.IntN(len(types))]
+			shape := [2]int{r.IntN(4), r.IntN(4)}
+			size := shape[0] * shape[1] * int(d.Bits()/8)
+			entries = append(entries, tensorOf(fmt.Sprint("t", i), d.String(), fmt.Sprintf("[%d,%d]", shape[0], shape[1]), len(body), len(body)+size))
+			for range size {
+				body = append(body, byte(r.Uint32()))
+			}
+		}
+		header := "{" + strings.Join(entries, ",") + "}"
+		for len(header)%8 != 0 {
+			header += " "
+		}
+		data := st(header, body...)
+		got, err := readSafetensors(t.Context(), "x", data, Options{}.withDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareWithOracle(t, data, got)
+	}
 }
 
 // readAll reads every tensor of numbers, as nothing that opens may panic later.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
-	"runtime/debug"
 )
 
 // A Tensor is a named, lazily read array. It refers into the mapped file and
@@ -218,20 +217,7 @@ func (t *Tensor) view(from, n int) []float32 {
 	return float32s(t.data, t.offset+from*dim, n*dim)
 }
 
-// guard makes a fault in the mapping (the file was truncated by someone else)
-// an error instead of the end of the process. Use: defer t.guard(&err)().
+// guard makes a fault in the mapping an error. Use: defer t.guard(&err)().
 func (t *Tensor) guard(err *error) func() {
-	old := debug.SetPanicOnFault(true)
-	return func() {
-		debug.SetPanicOnFault(old)
-		r := recover()
-		if r == nil {
-			return
-		}
-		fault, ok := r.(interface{ Addr() uintptr }) // see debug.SetPanicOnFault
-		if !ok {
-			panic(r)
-		}
-		*err = &FormatError{Path: t.file, Off: t.pos, Msg: fmt.Sprintf("tensor %q: the file changed while it was read (%v)", t.Name, fault)}
-	}
+	return guard(t.file, t.pos, fmt.Sprintf("tensor %q: ", t.Name), err)
 }

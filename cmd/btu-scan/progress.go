@@ -79,3 +79,10 @@ func (p *progress) done() {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }
+
+// withProgress calls f with a progress line that is gone when it returns.
+func (a *app) withProgress(f func(p *progress) error) error {
+	p := a.progress(false)
+	defer p.done()
+	return f(p)
+}

@@ -72,13 +72,14 @@ func (a *app) pullCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.lock = defaultLock
 			id, revision, _ := strings.Cut(args[0], "@")
-			p := a.progress(false)
-			found, err := f.store(a.getenv).Pull(cmd.Context(), id, revision, p.bytes)
-			p.done()
-			if err != nil {
+			var found reference.Found
+			if err := a.withProgress(func(p *progress) (err error) {
+				found, err = f.store(a.getenv).Pull(cmd.Context(), id, revision, p.bytes)
+				return err
+			}); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(a.stdout, escapeLine(found.Path))
+			_, err := fmt.Fprintln(a.stdout, escapeLine(found.Path))
 			return err
 		},
 	}
@@ -96,22 +97,21 @@ the same MODEL, a hub id or a path as written here, verifies them first.`,
 		Args: oneArg("model"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store := f.store(a.getenv)
-			p := a.progress(false)
-			entry, err := func() (reference.Entry, error) {
+			var entry reference.Entry
+			if err := a.withProgress(func(p *progress) error {
 				found, err := store.Resolve(cmd.Context(), args[0], p.bytes)
 				if err != nil {
-					return reference.Entry{}, err
+					return err
 				}
 				if found.ID == "" {
 					found.ID = args[0]
 				}
-				return store.Pin(cmd.Context(), found, reference.PinOptions{Replace: replace, Progress: p.bytes})
-			}()
-			p.done()
-			if err != nil {
+				entry, err = store.Pin(cmd.Context(), found, reference.PinOptions{Replace: replace, Progress: p.bytes})
+				return err
+			}); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "pinned %s: %d files in %s\n", escapeLine(entry.ID), len(entry.Files), escapeLine(f.lock))
+			_, err := fmt.Fprintf(a.stdout, "pinned %s: %d files in %s\n", escapeLine(entry.ID), len(entry.Files), escapeLine(f.lock))
 			return err
 		},
 	}
@@ -175,16 +175,13 @@ func (a *app) verifyCommand() *cobra.Command {
 					continue
 				}
 				checked++
-				p := a.progress(false)
-				err := func() error {
+				if err := a.withProgress(func(p *progress) error {
 					found, err := store.Resolve(cmd.Context(), e.ID, p.bytes)
 					if err != nil {
 						return err
 					}
 					return reference.Verify(cmd.Context(), e, found.Path, p.bytes)
-				}()
-				p.done()
-				if err != nil {
+				}); err != nil {
 					failed = append(failed, fmt.Errorf("%s: %w", e.ID, err))
 					continue
 				}
