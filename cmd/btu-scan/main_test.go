@@ -3,20 +3,26 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/btu-scan/btu-scan/internal/demo"
 )
 
 func TestMain(m *testing.M) {
@@ -126,4 +132,67 @@ func TestReportThatCannotBeWrittenFails(t *testing.T) {
 	if code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
 		t.Errorf("code %d, stderr %q", code, &stderr)
 	}
+}
+
+// A base is fetched from a hub once, on request; from then on a scan finds it
+// in the cache by the name that the checkpoint gives, without the network.
+func TestPullThenScanOffline(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sample")
+	if err := demo.Extract(dir); err != nil {
+		t.Fatal(err)
+	}
+	const id, commit = "org/base", "0123456789abcdef0123456789abcdef01234567"
+	requests := 0
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if r.URL.Path == "/api/models/"+id+"/revision/main" {
+			fmt.Fprintf(w, `{"sha":%q,"siblings":[{"rfilename":"config.json"},{"rfilename":"model.safetensors"},{"rfilename":"modeling.py"}]}`, commit)
+			return
+		}
+		name, ok := strings.CutPrefix(r.URL.Path, "/"+id+"/resolve/"+commit+"/")
+		b, err := os.ReadFile(filepath.Join(dir, demo.Base, name))
+		if !ok || err != nil || name == "modeling.py" {
+			t.Errorf("asked for %s", r.URL.Path)
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("X-Repo-Commit", commit)
+		w.Header().Set("ETag", fmt.Sprintf("%q", gitBlob(b)))
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+	}))
+	defer hub.Close()
+	cache := t.TempDir()
+	env := func(key string) string { return map[string]string{"HF_HOME": cache, "HF_ENDPOINT": hub.URL}[key] }
+	btuScan := func(args ...string) (int, string) {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), args, &stdout, &stderr, env)
+		return code, stdout.String() + stderr.String()
+	}
+	model := filepath.Join(dir, demo.Backdoored)
+	config := filepath.Join(model, "config.json")
+	b, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, bytes.Replace(b, []byte(`"_name_or_path": "base"`), []byte(`"_name_or_path": "org/base"`), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := btuScan(model); code != exitNoVerdict || !strings.Contains(out, "reference pull org/base") || requests != 0 {
+		t.Fatalf("before: code %d, %d requests: %s", code, requests, out)
+	}
+	if code, out := btuScan("reference", "pull", id); code != exitClean {
+		t.Fatalf("pull: code %d: %s", code, out)
+	}
+	hub.Close()
+	if code, out := btuScan(model); code != exitFindings || !strings.Contains(out, "Hugging Face cache") {
+		t.Errorf("after: code %d: %s", code, out)
+	}
+}
+
+// gitBlob is the digest by which the hub names small files.
+func gitBlob(b []byte) string {
+	h := sha1.New()
+	fmt.Fprintf(h, "blob %d\x00", len(b))
+	h.Write(b)
+	return hex.EncodeToString(h.Sum(nil))
 }

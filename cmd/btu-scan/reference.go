@@ -70,7 +70,7 @@ func (a *app) pullCommand() *cobra.Command {
 		Example: "  btu-scan reference pull bert-base-uncased",
 		Args:    oneArg("hub id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.lock = defaultLock
+			f.lock, f.online = defaultLock, true // whoever says pull means the network
 			id, revision, _ := strings.Cut(args[0], "@")
 			var found reference.Found
 			if err := a.withProgress(func(p *progress) (err error) {
