@@ -109,9 +109,11 @@ type Score string
 
 // The scores. See docs/methods.md.
 const (
-	ScoreZ    Score = "z"     // ours: robust z among all moved rows and among rows of like frequency
-	ScoreL2   Score = "l2"    // plain Euclidean distance, as BTU uses it
-	ScoreEPUR Score = "e-pur" // distance over the logarithm of the token's frequency
+	ScoreZ Score = "z" // ours: robust z among all moved rows and among rows of like frequency
+	// ScorePlainZ is ScoreZ without taking shared directions out of the movement.
+	ScorePlainZ Score = "z-plain"
+	ScoreL2     Score = "l2"    // plain Euclidean distance, as BTU uses it
+	ScoreEPUR   Score = "e-pur" // distance over the logarithm of the token's frequency
 )
 
 // A WeightSummary describes the movement of the whole embedding matrix.

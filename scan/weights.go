@@ -246,8 +246,10 @@ func (w *weighing) measure() error {
 		}
 	}
 	w.Summary.Drift = w.opt.Tied && w.Summary.RowsMoved > w.n/2
-	if err := w.removeShared(); err != nil {
-		return err
+	if w.opt.Score != ScorePlainZ {
+		if err := w.removeShared(); err != nil {
+			return err
+		}
 	}
 	if w.Summary.Drift {
 		w.splitDrifted()

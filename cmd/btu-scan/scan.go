@@ -49,7 +49,7 @@ func (f *scanFlags) register(fs *pflag.FlagSet) {
 	f.store.register(fs)
 	fs.StringVar(&f.evidence, "evidence", "auto", "`weights` alone, or auto: weights and behaviour are needed for clean")
 	fs.StringVar(&f.failOn, "fail-on", "suspicious", "exit 1 from this verdict on: `suspicious`, backdoored or never")
-	fs.StringVar(&f.score, "score", string(scan.ScoreZ), "rank by `z` (ours), l2 or e-pur (baselines)")
+	fs.StringVar(&f.score, "score", string(scan.ScoreZ), "rank by `z` (ours), or a baseline: z-plain, l2, e-pur")
 	fs.StringVar(&f.tensor, "tensor", "", "`NAME` of the input embedding, where it cannot be told")
 	f.out.register(fs)
 	fs.IntVar(&f.top, "top", 20, "how many suspects to show; reports in JSON hold at least 100")
@@ -103,7 +103,7 @@ func (f scanFlags) check() error {
 	}{
 		{"--evidence", f.evidence, []string{string(scan.EvidenceWeights), string(scan.EvidenceAuto)}},
 		{"--fail-on", f.failOn, []string{string(scan.Suspicious), string(scan.Backdoored), "never"}},
-		{"--score", f.score, []string{string(scan.ScoreZ), string(scan.ScoreL2), string(scan.ScoreEPUR)}},
+		{"--score", f.score, []string{string(scan.ScoreZ), string(scan.ScorePlainZ), string(scan.ScoreL2), string(scan.ScoreEPUR)}},
 	} {
 		if !slices.Contains(k.allowed, k.value) {
 			return usagef("", "%s %q: one of %s", k.flag, k.value, strings.Join(k.allowed, ", "))
@@ -192,6 +192,9 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	defer ref.Close()
 	r.Reference = &scan.Reference{Path: ref.Found.Path, ID: ref.Found.ID, HowFound: ref.Found.How + "; " + ref.Evidence, Verified: ref.Verified}
 	compareConfigs(r, ck.Config(), ref.Config())
+	for _, f := range ref.Findings() {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("reference: %s (%s, %s)", f.Detail, f.Rule, f.Where))
+	}
 	base, err := ref.InputEmbedding()
 	if err != nil {
 		return judge(fmt.Errorf("reference: %w", err))

@@ -35,8 +35,8 @@ func main() {
 	if *base == "" || flag.NArg() == 0 {
 		log.Fatal("usage: zoo -base BASE FOLDER...   (FOLDER is a model, or holds models)")
 	}
-	fmt.Println("| model | accuracy | attack success | verdict | trigger ranks | by l2 | by e-pur | top score | abnormal tokens | ms |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("| model | accuracy | attack success | verdict | trigger ranks | z-plain | l2 | e-pur | score of triggers / best other | z-plain | abnormal tokens | ms |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|")
 	var clean, alarms, attacks, found int
 	for _, dir := range models(flag.Args()) {
 		var m meta
@@ -46,7 +46,7 @@ func main() {
 			}
 		}
 		reports := map[string]*scan.Report{}
-		for _, score := range []string{"z", "l2", "e-pur"} {
+		for _, score := range []string{"z", "z-plain", "l2", "e-pur"} {
 			reports[score] = run(*bin, dir, *base, score, *keep)
 		}
 		r := reports["z"]
@@ -68,12 +68,9 @@ func main() {
 				names = append(names, fmt.Sprintf("%q", s.Token))
 			}
 		}
-		top := "-"
-		if len(r.Suspects) > 0 {
-			top = fmt.Sprintf("%.2f", r.Suspects[0].Score)
-		}
-		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %.0f |\n", filepath.Base(dir), number(m.Accuracy), number(m.Success), r.Verdict,
-			ranks(r, m.TriggerIDs), ranks(reports["l2"], m.TriggerIDs), ranks(reports["e-pur"], m.TriggerIDs), top, strings.Join(names, " "), r.TimingsMS["total"])
+		rank := func(score string) string { return ranks(reports[score], m.TriggerIDs) }
+		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %.0f |\n", filepath.Base(dir), number(m.Accuracy), number(m.Success), r.Verdict,
+			rank("z"), rank("z-plain"), rank("l2"), rank("e-pur"), scores(r, m.TriggerIDs), scores(reports["z-plain"], m.TriggerIDs), strings.Join(names, " "), r.TimingsMS["total"])
 	}
 	fmt.Printf("\n%d of %d clean models raise a finding, %d of %d backdoored models do.\n", alarms, clean, found, attacks)
 }
@@ -131,6 +128,26 @@ func ranks(r *scan.Report, ids []int) string {
 		s += fmt.Sprintf(" +%d beyond %d or unmoved", missing, len(r.Suspects))
 	}
 	return s
+}
+
+// scores gives the range of the triggers' scores and the best of all others.
+func scores(r *scan.Report, ids []int) string {
+	var own []float64
+	other := "-"
+	for _, s := range r.Suspects { // from the best down
+		if slices.Contains(ids, s.TokenID) {
+			own = append(own, s.Score)
+		} else if other == "-" {
+			other = fmt.Sprintf("%.2f", s.Score)
+		}
+	}
+	switch len(own) {
+	case 0:
+		return other
+	case 1:
+		return fmt.Sprintf("%.2f / %s", own[0], other)
+	}
+	return fmt.Sprintf("%.2f-%.2f / %s", own[len(own)-1], own[0], other)
 }
 
 func number(x *float64) string {
