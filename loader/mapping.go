@@ -69,8 +69,9 @@ func float32s(data []byte, off, n int) []float32 {
 
 // guard makes a fault in a mapping (someone else truncated the file) an error
 // instead of the end of the process, for the code of this goroutine until the
-// function it returns is called. Use: defer guard(file, pos, what, &err)().
-func guard(file string, pos int64, what string, err *error) func() {
+// function it returns is called. The tensor being read may be "". Use: defer
+// guard(file, pos, tensor, &err)().
+func guard(file string, pos int64, tensor string, err *error) func() {
 	old := debug.SetPanicOnFault(true)
 	return func() {
 		debug.SetPanicOnFault(old)
@@ -82,6 +83,10 @@ func guard(file string, pos int64, what string, err *error) func() {
 		if !ok {
 			panic(r)
 		}
-		*err = &FormatError{Path: file, Off: pos, Msg: fmt.Sprintf("%sthe file changed while it was read (%v)", what, fault)}
+		msg := fmt.Sprintf("the file changed while it was read (%v)", fault)
+		if tensor != "" {
+			msg = fmt.Sprintf("tensor %q: %s", tensor, msg)
+		}
+		*err = &FormatError{Path: file, Off: pos, Msg: msg}
 	}
 }

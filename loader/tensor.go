@@ -219,5 +219,5 @@ func (t *Tensor) view(from, n int) []float32 {
 
 // guard makes a fault in the mapping an error. Use: defer t.guard(&err)().
 func (t *Tensor) guard(err *error) func() {
-	return guard(t.file, t.pos, fmt.Sprintf("tensor %q: ", t.Name), err)
+	return guard(t.file, t.pos, t.Name, err)
 }

@@ -53,14 +53,19 @@ func (w *weighing) removeShared() error {
 	if len(ids) < minRanked {
 		return nil
 	}
-	x, errs := make([][]float64, len(ids)), make([]error, len(ids))
-	parallel(len(ids), w.opt.Workers, func(k int) {
-		x[k], errs[k] = w.residual(ids[k])
-		if n := floats.Norm(x[k], 2); n > 0 {
-			floats.Scale(1/n, x[k])
+	x := vectors(len(ids), dim)
+	const parts = 8
+	var errs [parts]error
+	parallel(parts, w.opt.Workers, func(p int) {
+		from, to := p*len(ids)/parts, (p+1)*len(ids)/parts
+		errs[p] = w.residuals(ids[from:to], x[from:to])
+		for _, d := range x[from:to] {
+			if n := floats.Norm(d, 2); n > 0 {
+				floats.Scale(1/n, d)
+			}
 		}
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
 	most := sharedMax
@@ -239,9 +244,9 @@ func principal(x [][]float64, k, workers int) (directions [][]float64, share []f
 
 // vectors returns k vectors of zeros.
 func vectors(k, dim int) [][]float64 {
-	v := make([][]float64, k)
+	v, all := make([][]float64, k), make([]float64, k*dim)
 	for j := range v {
-		v[j] = make([]float64, dim)
+		v[j] = all[j*dim : (j+1)*dim]
 	}
 	return v
 }
@@ -262,11 +267,9 @@ func orthonormalize(vs [][]float64) {
 	}
 }
 
-// removeDirections takes the parts along orthonormal directions out of d, in
-// place, and returns d.
-func removeDirections(d []float64, directions [][]float64) []float64 {
+// removeDirections takes the parts along orthonormal directions out of d.
+func removeDirections(d []float64, directions [][]float64) {
 	for _, v := range directions {
 		floats.AddScaled(d, -floats.Dot(v, d), v)
 	}
-	return d
 }

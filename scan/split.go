@@ -11,7 +11,7 @@ import "math"
 // only a consistent shrinkage counts: c is 0 unless nine tenths of the rows
 // agree on the sign.
 func removeDecay(rows []rowSums) float64 {
-	var moved []float64
+	moved := make([]float64, 0, len(rows))
 	for i := range rows {
 		if r := &rows[i]; r.usable() && r.DD > 0 {
 			moved = append(moved, r.DD/r.AA)

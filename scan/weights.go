@@ -121,7 +121,7 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 // A weighing is one run of Weights.
 type weighing struct {
 	WeightEvidence
-	ctx          context.Context //nolint:containedctx // lives no longer than the call of Weights
+	ctx          context.Context // of the one call of Weights that this lives for
 	suspect, ref Rows
 	opt          WeightOptions
 	n            int
@@ -147,7 +147,7 @@ func (w *weighing) special(id int) bool { return w.opt.Special != nil && w.opt.S
 
 // match compares the matrices as a whole.
 func (w *weighing) match() {
-	var cosines []float64
+	cosines := make([]float64, 0, w.n)
 	for i := range w.rows {
 		if w.rows[i].usable() {
 			cosines = append(cosines, w.rows[i].cosine())
@@ -362,22 +362,29 @@ func (w *weighing) suspectAt(k int) (Suspect, error) {
 
 // residual returns what training did to row i: d + c*a without what is shared.
 func (w *weighing) residual(i int) ([]float64, error) {
-	a, err := readRow(w.ctx, w.ref, i)
-	if err != nil {
-		return nil, err
-	}
-	b, err := readRow(w.ctx, w.suspect, i)
-	if err != nil {
-		return nil, err
-	}
-	return removeDirections(decayed(a, b, w.Summary.Decay), w.shared), nil
+	d := make([]float64, w.ref.Dim())
+	err := w.residuals([]int{i}, [][]float64{d})
+	return d, err
 }
 
-// decayed returns b - a + c*a.
-func decayed(a, b []float32, c float64) []float64 {
-	d := make([]float64, len(a))
-	for j := range d {
-		d[j] = float64(b[j]) - float64(a[j]) + c*float64(a[j])
+// residuals fills ds with the residuals of the rows ids.
+func (w *weighing) residuals(ids []int, ds [][]float64) error {
+	bufA, bufB := make([]float32, w.ref.Dim()), make([]float32, w.ref.Dim())
+	c := w.Summary.Decay
+	for k, i := range ids {
+		var inner error
+		err := visit(w.ctx, w.ref, i, 1, bufA, func(a []float32) {
+			inner = visit(w.ctx, w.suspect, i, 1, bufB, func(b []float32) {
+				d := ds[k]
+				for j := range d {
+					d[j] = float64(b[j]) - float64(a[j]) + c*float64(a[j])
+				}
+				removeDirections(d, w.shared)
+			})
+		})
+		if err := errors.Join(err, inner); err != nil {
+			return err
+		}
 	}
-	return d
+	return nil
 }
