@@ -5,15 +5,23 @@
 package kernel
 
 // rowSumsAVX2 adds up groups of eight elements; len(a) is a positive multiple of eight.
+//
+//go:noescape
 func rowSumsAVX2(a []float32, b []float32, lanes *[3][8]float64)
 
 // dotAVX2 adds up groups of eight products; len(a) is a positive multiple of eight.
+//
+//go:noescape
 func dotAVX2(a []float32, b []float32, lanes *[8]float64)
 
 // decodeBF16AVX2 is DecodeBF16: 16 numbers a turn. len(dst) is a positive multiple of sixteen.
+//
+//go:noescape
 func decodeBF16AVX2(dst []float32, src []byte)
 
 // decodeF16AVX2 is DecodeF16: 16 numbers a turn. len(dst) is a positive multiple of sixteen.
+//
+//go:noescape
 func decodeF16AVX2(dst []float32, src []byte)
 
 // hasF16C reports bit 29 of ECX of CPUID leaf 1.

@@ -36,6 +36,7 @@ func main() {
 // rowSums leaves the three sums of rowSumsGo in lanes, eight float64 lanes each.
 func rowSums() {
 	TEXT("rowSumsAVX2", NOSPLIT, "func(a, b []float32, lanes *[3][8]float64)")
+	Pragma("noescape")
 	Doc("rowSumsAVX2 adds up groups of eight elements; len(a) is a positive multiple of eight.")
 	a, b := Mem{Base: Load(Param("a").Base(), GP64())}, Mem{Base: Load(Param("b").Base(), GP64())}
 	n := Load(Param("a").Len(), GP64())
@@ -73,6 +74,7 @@ func rowSums() {
 // dot leaves the sum of dotGo in lanes.
 func dot() {
 	TEXT("dotAVX2", NOSPLIT, "func(a, b []float32, lanes *[8]float64)")
+	Pragma("noescape")
 	Doc("dotAVX2 adds up groups of eight products; len(a) is a positive multiple of eight.")
 	a, b := Mem{Base: Load(Param("a").Base(), GP64())}, Mem{Base: Load(Param("b").Base(), GP64())}
 	n := Load(Param("a").Len(), GP64())
@@ -102,6 +104,7 @@ func dot() {
 
 func decode(name, doc string, turn func(src, dst Mem)) {
 	TEXT(name, NOSPLIT, "func(dst []float32, src []byte)")
+	Pragma("noescape")
 	Doc(name + " is " + doc + " len(dst) is a positive multiple of sixteen.")
 	dst, src := Mem{Base: Load(Param("dst").Base(), GP64())}, Mem{Base: Load(Param("src").Base(), GP64())}
 	n := Load(Param("dst").Len(), GP64())
