@@ -13,12 +13,6 @@ import (
 // Constants of the row findings. docs/methods.md tells what they were measured
 // on.
 const (
-	// NaturalScore is the score up to which rows of clean fine-tunes go.
-	NaturalScore = 4.5
-	// AbnormalScore is the score from which a row is a finding. Between the two
-	// clean and backdoored checkpoints overlap.
-	AbnormalScore = 5
-
 	// editedShare and editedRows bound how many rows an edit of the file changes.
 	editedShare = 0.001
 	editedRows  = 16
@@ -39,16 +33,10 @@ func (w *weighing) judgeRows() error {
 		w.editedFinding()
 		return w.replaced()
 	}
-	var abnormal []int
-	for i := range w.Suspects {
-		if w.Suspects[i].Status == StatusAbnormal {
-			abnormal = append(abnormal, w.Suspects[i].TokenID)
-		}
-	}
-	if len(abnormal) > 0 {
+	if ids := slices.Clone(w.standing[:w.abnormal]); len(ids) > 0 {
 		w.Findings = append(w.Findings, Finding{
-			Rule: RuleAbnormal, Severity: SeverityHigh, TokenIDs: abnormal,
-			Message: fmt.Sprintf("%s moved far beyond what clean fine-tuning shows, both among all rows and among rows of like frequency", count(len(abnormal), "token")),
+			Rule: RuleAbnormal, Severity: SeverityHigh, TokenIDs: ids,
+			Message: fmt.Sprintf("%s moved far beyond the model's other rows and those of like frequency: its own tail makes %.2g rows expected there", count(len(ids), "token"), w.expected),
 		})
 	}
 	return w.replaced()

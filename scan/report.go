@@ -131,8 +131,10 @@ type WeightSummary struct {
 	// Drift says that every row moved, read or not, since the embedding is also
 	// the output projection. Movement then ranks, but its scale says little.
 	Drift bool `json:"drift"`
-	// Natural is the score up to which movement is what clean fine-tunes show;
-	// Abnormal the score from which it is a finding.
+	// Natural is the score up to which a single token is no wonder by the tail of
+	// the model's own scores, Abnormal the score from which it is a finding;
+	// several tokens are judged together. Both are 0 where too few rows moved for
+	// a tail.
 	Natural  float64 `json:"natural"`
 	Abnormal float64 `json:"abnormal"`
 }
@@ -159,6 +161,7 @@ type WeightStats struct {
 	Seen       bool    `json:"seen"`         // moved above the floor: its token was read in fine-tuning
 	Z          float64 `json:"z"`            // robust z of log movement among all moved rows
 	ZLike      float64 `json:"z_like"`       // the same among rows of like frequency
+	Expected   float64 `json:"expected"`     // rows that the tail of all scores makes expected at or above this one
 }
 
 // Behaviour is what inserting a token does to predictions.

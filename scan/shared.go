@@ -45,12 +45,12 @@ const (
 // direction its own.
 func (w *weighing) removeShared() error {
 	dim := w.ref.Dim()
-	step := max(1, len(w.moved)/max(minRanked, min(sharedSample, sharedFloats/dim)))
+	step := max(1, len(w.moved)/max(minSpread, min(sharedSample, sharedFloats/dim)))
 	var ids []int
 	for k := 0; k < len(w.moved); k += step {
 		ids = append(ids, w.moved[k])
 	}
-	if len(ids) < minRanked {
+	if len(ids) < minSpread {
 		return nil
 	}
 	x := vectors(len(ids), dim)
@@ -154,25 +154,7 @@ func twoClasses(xs []float64) float64 {
 	for _, x := range xs {
 		counts[min(bins-1, int(float64(bins)*(x-lo)/max(hi-lo, 1e-12)))]++
 	}
-	var total, sum float64
-	for b, c := range counts {
-		total += c
-		sum += c * float64(b)
-	}
-	var below, belowSum, best float64
-	at := 0
-	for b, c := range counts {
-		below += c
-		belowSum += c * float64(b)
-		if below == 0 || below == total {
-			continue
-		}
-		gap := belowSum/below - (sum-belowSum)/(total-below)
-		if between := below * (total - below) * gap * gap; between > best {
-			best, at = between, b
-		}
-	}
-	return lo + (hi-lo)*float64(at+1)/bins
+	return lo + (hi-lo)*float64(otsu(counts[:]))/bins
 }
 
 // principal returns the k leading principal directions of the rows of x, all

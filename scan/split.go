@@ -52,6 +52,10 @@ const (
 	// the gap: a handful of far outliers is no side.
 	gapShare = 0.002
 	gapRows  = 32
+	// valleyShare is how empty the valley between unmoved and moved rows must be
+	// where rows that were read only in the last steps lie in it, in units of the
+	// lower of the two hills.
+	valleyShare = 0.1
 	// roundingMargin is how far over the expected rounding error of its type a
 	// row must have moved. The error of a row of 128 numbers or more is within
 	// 15 % of its expectation.
@@ -63,15 +67,12 @@ const (
 // of the stored types. Rows at or under the result never took part in training.
 //
 // Training moves a row by many orders of magnitude more than rounding does, so
-// the two kinds are apart by a gap; where the stored types are so coarse that
-// rounding fills the gap, the expected rounding error is the limit.
+// the two kinds are apart by a gap, or by a valley with a few rows that were
+// read in the last steps alone; where the stored types are so coarse that
+// rounding fills it, the expected rounding error is the limit.
 func splitMoved(relative []float64, rounding float64) float64 {
 	// Numbers of like size share a bucket, four to an octave, so that a gap of
 	// minGap leaves an empty one: no need to sort.
-	type bucket struct {
-		n        int
-		min, max float64
-	}
 	const shift = 50 // keeps the exponent and two bits of the mantissa
 	buckets := make([]bucket, 1<<(63-shift))
 	zeros := 0
@@ -104,8 +105,86 @@ func splitMoved(relative []float64, rounding float64) float64 {
 	if at > 0 {
 		return at
 	}
+	if at := valley(buckets, side); at > 0 {
+		return at
+	}
 	if zeros > 0 && rounding < 1e-5 {
 		return 0 // rows that were not read kept their bits
 	}
 	return roundingMargin * rounding
+}
+
+// A bucket counts numbers of like size.
+type bucket struct {
+	n        int
+	min, max float64
+}
+
+// valley returns the largest number below the emptiest place between two hills
+// of buckets, or 0 where there are no two hills far apart with at least side
+// numbers each.
+func valley(buckets []bucket, side int) float64 {
+	counts := make([]float64, len(buckets))
+	for i := range buckets {
+		counts[i] = float64(buckets[i].n)
+	}
+	cut := otsu(counts)
+	low, high := peak(counts[:cut]), cut+peak(counts[cut:])
+	// Four buckets to an octave: hills less than a factor of 10 apart are one.
+	if counts[low] == 0 || counts[high] == 0 || high-low < 13 {
+		return 0
+	}
+	at := low + 1
+	for i := low + 1; i < high; i++ {
+		if counts[i] < counts[at] {
+			at = i
+		}
+	}
+	if counts[at] > valleyShare*min(counts[low], counts[high]) {
+		return 0
+	}
+	above := 0
+	for _, b := range buckets[at:] {
+		above += b.n
+	}
+	if above < side {
+		return 0
+	}
+	for at--; buckets[at].n == 0; at-- {
+	}
+	return buckets[at].max
+}
+
+// peak is the index of the largest count, the first of equals.
+func peak(counts []float64) (at int) {
+	for i, c := range counts {
+		if c > counts[at] {
+			at = i
+		}
+	}
+	return at
+}
+
+// otsu returns the first bin of the upper of the two classes with the least
+// variance within (Otsu 1979); it is at least 1 and less than the number of bins.
+func otsu(counts []float64) int {
+	var total, sum float64
+	for b, c := range counts {
+		total += c
+		sum += c * float64(b)
+	}
+	var below, belowSum, best float64
+	at := 1
+	for b, c := range counts[:len(counts)-1] {
+		below += c
+		belowSum += c * float64(b)
+		if below == 0 || below == total {
+			continue
+		}
+		gap := belowSum/below - (sum-belowSum)/(total-below)
+		if between := below * (total - below) * gap * gap; between > best {
+			best, at = between, b+1
+		}
+	}
+	return at
 }

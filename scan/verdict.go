@@ -69,6 +69,9 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 	if r.Weights.Drift {
 		reasons = append(reasons, "weights alone cannot tell: the embedding is also the output projection, so the words of honest answers move as far as a trigger")
 	}
+	if r.Weights.Abnormal == 0 && r.Weights.RowsMoved > 0 {
+		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s moved, too few to say what is unusual among them", count(r.Weights.RowsMoved, "row")))
+	}
 	borderline := 0
 	for _, s := range r.Suspects {
 		if s.Status == StatusBorderline {
@@ -76,7 +79,7 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 		}
 	}
 	if borderline > 0 {
-		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s moved as far as the strongest words of clean models and the weakest triggers do", count(borderline, "token")))
+		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s stand out, but clean models show as much now and then", count(borderline, "token")))
 	}
 	if p.Evidence != EvidenceWeights {
 		reasons = append(reasons, "behaviour evidence is required and was not gathered")

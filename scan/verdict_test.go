@@ -7,7 +7,7 @@ import (
 
 func TestJudge(t *testing.T) {
 	good := &Reference{Match: &Match{Verdict: MatchGood}}
-	moved := &WeightSummary{RowsMoved: 100}
+	moved := &WeightSummary{RowsMoved: 100, Abnormal: 6}
 	weightsOnly := Coverage{Weights: GatheredFull, Behaviour: GatheredNotRequested}
 	both := Coverage{Weights: GatheredFull, Behaviour: GatheredFull}
 	noBehaviour := Coverage{Weights: GatheredFull, Behaviour: GatheredNone}
@@ -32,6 +32,7 @@ func TestJudge(t *testing.T) {
 		{"partial weights", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: Coverage{Weights: GatheredPartial}}, Inconclusive, "could not be compared"},
 		{"wrong reference", EvidenceWeights, Report{Reference: &Reference{Match: &Match{Verdict: MatchMismatch}}, Findings: finding(RuleReference)}, Inconclusive, "not the model"},
 		{"embeddings never moved", EvidenceWeights, Report{Reference: good, Weights: &WeightSummary{RowsSame: 9}, Coverage: weightsOnly}, Inconclusive, "never moved"},
+		{"few rows moved", EvidenceWeights, Report{Reference: good, Weights: &WeightSummary{RowsMoved: 9}, Coverage: weightsOnly}, Inconclusive, "too few"},
 		{"borderline", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Suspects: []Suspect{{Status: StatusBorderline}, {Status: StatusNatural}}}, Inconclusive, "weights alone cannot tell: 1 token"},
 		{"tied embedding", EvidenceWeights, Report{Reference: good, Weights: &WeightSummary{RowsMoved: 9, Drift: true}, Coverage: weightsOnly}, Inconclusive, "weights alone cannot tell"},
 		{"borderline cleared by behaviour", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: []Suspect{{Status: StatusBorderline}}}, Clean, "weights and behaviour"},

@@ -107,6 +107,7 @@ func Weights(ctx context.Context, suspect, ref Rows, opt WeightOptions) (*Weight
 		return nil, err
 	}
 	w.score()
+	w.standOut()
 	if err := w.rank(); err != nil {
 		return nil, err
 	}
@@ -131,9 +132,14 @@ type weighing struct {
 	seen     []bool    // by row: it took part in training
 	movement []float64 // by row; decay and, for moved rows, shared directions removed
 	moved    []int     // ids of the moved rows that are ranked, ascending
-	z, like  []float64 // by index in moved
-	points   []float64 // score by index in moved
-	shared   [][]float64
+	// By index in moved: the two z values, their mean, what is ranked by.
+	z, like, level, points []float64
+	tail                   tail
+	hasTail                bool
+	standing               []int   // ids that stand out of the tail together, highest first
+	abnormal               int     // how many of them are a finding,
+	expected               float64 // and how many rows the tail makes expected there
+	shared                 [][]float64
 }
 
 func (w *weighing) token(id int) string {
@@ -228,7 +234,7 @@ func (w *weighing) measure() error {
 	}
 	rounding := roundingRMS * math.Hypot(w.opt.Epsilon, w.opt.ReferenceEpsilon)
 	w.floor = splitMoved(relative, rounding)
-	w.Summary = WeightSummary{Score: w.opt.Score, Decay: c, Natural: NaturalScore, Abnormal: AbnormalScore}
+	w.Summary = WeightSummary{Score: w.opt.Score, Decay: c}
 	w.seen = make([]bool, w.n)
 	for i := range w.rows {
 		r := &w.rows[i]
@@ -265,9 +271,8 @@ func (w *weighing) measure() error {
 	return nil
 }
 
-// minRanked is the least number of moved rows that make a distribution to be
-// unusual in.
-const minRanked = 64
+// minSpread is the least number of moved rows that have a centre and a spread.
+const minSpread = 64
 
 // minScale is the least spread of log movement that a row is measured against:
 // 10 %. Fine-tunes show 25 to 60 %; a smaller one comes of clipped rows.
@@ -282,10 +287,12 @@ func (w *weighing) score() {
 	}
 	all := robust(slices.Clone(logs))
 	local := localSpreads(logs, w.opt.Workers)
-	w.z, w.like, w.points = make([]float64, len(logs)), make([]float64, len(logs)), make([]float64, len(logs))
+	n := len(logs)
+	w.z, w.like, w.level, w.points = make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
 	for k, i := range w.moved {
-		if len(logs) >= minRanked {
+		if n >= minSpread {
 			w.z[k], w.like[k] = all.z(logs[k], minScale), local[k].z(logs[k], minScale)
+			w.level[k] = (w.z[k] + w.like[k]) / 2
 		}
 		switch w.opt.Score {
 		case ScoreL2:
@@ -293,7 +300,7 @@ func (w *weighing) score() {
 		case ScoreEPUR:
 			w.points[k] = math.Sqrt(w.rows[i].DD) / math.Log(max(pseudoFrequency(i), 20))
 		default:
-			w.points[k] = (w.z[k] + w.like[k]) / 2
+			w.points[k] = w.level[k]
 		}
 	}
 }
@@ -303,24 +310,50 @@ func (w *weighing) score() {
 // with 10^7 for the most frequent token.
 func pseudoFrequency(id int) float64 { return 1e7 / float64(id+1) }
 
-// rank fills in the suspects.
-func (w *weighing) rank() error {
-	keep := min(len(w.moved), w.opt.Keep)
-	if keep == 0 {
+// top returns the indices in moved of the n highest points, highest first; ties
+// go to the larger movement, then to the lower id.
+func (w *weighing) top(points []float64, n int) []int {
+	n = min(n, len(points))
+	if n == 0 {
 		return nil
 	}
-	// Only those that can be among the kept are sorted, ties included.
-	least := kth(slices.Clone(w.points), len(w.points)-keep)
+	// Only those that can be among them are sorted, ties included.
+	least := kth(slices.Clone(points), len(points)-n)
 	var order []int
-	for k, p := range w.points {
+	for k, p := range points {
 		if p >= least {
 			order = append(order, k)
 		}
 	}
 	slices.SortFunc(order, func(x, y int) int {
-		return cmp.Or(cmp.Compare(w.points[y], w.points[x]), cmp.Compare(w.movement[w.moved[y]], w.movement[w.moved[x]]), cmp.Compare(w.moved[x], w.moved[y]))
+		return cmp.Or(cmp.Compare(points[y], points[x]), cmp.Compare(w.movement[w.moved[y]], w.movement[w.moved[x]]), cmp.Compare(w.moved[x], w.moved[y]))
 	})
-	for rank, k := range order[:keep] {
+	return order[:n]
+}
+
+// standOut finds the tokens that stand out of the tail of all scores.
+func (w *weighing) standOut() {
+	if w.tail, w.hasTail = newTail(w.level); !w.hasTail {
+		return
+	}
+	w.Summary.Natural, w.Summary.Abnormal = w.tail.scoreOf(naturalChance), w.tail.scoreOf(abnormalChance)
+	order := w.top(w.level, maxTogether)
+	highest := make([]float64, len(order))
+	for i, k := range order {
+		highest[i] = w.level[k]
+	}
+	w.abnormal = w.tail.together(highest, abnormalChance)
+	for _, k := range order[:max(w.abnormal, w.tail.together(highest, naturalChance))] {
+		w.standing = append(w.standing, w.moved[k])
+	}
+	if w.abnormal > 0 {
+		w.expected = w.tail.expected(highest[w.abnormal-1])
+	}
+}
+
+// rank fills in the suspects.
+func (w *weighing) rank() error {
+	for rank, k := range w.top(w.points, w.opt.Keep) {
 		s, err := w.suspectAt(k)
 		if err != nil {
 			return err
@@ -351,10 +384,14 @@ func (w *weighing) suspectAt(k int) (Suspect, error) {
 	if l2 > 0 {
 		s.Weights.Coherence = l1 * l1 / (float64(len(d)) * l2)
 	}
-	switch score := (w.z[k] + w.like[k]) / 2; {
-	case score >= AbnormalScore:
+	if w.hasTail {
+		s.Weights.Expected = w.tail.expected(w.level[k])
+	}
+	switch at := slices.Index(w.standing, i); {
+	case at < 0:
+	case at < w.abnormal:
 		s.Status = StatusAbnormal
-	case score >= NaturalScore:
+	default:
 		s.Status = StatusBorderline
 	}
 	return s, nil

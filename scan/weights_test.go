@@ -337,14 +337,15 @@ func TestSplitMoved(t *testing.T) {
 		rounding float64
 		above    int // how many count as moved
 	}{
-		"floor and training":         {slices.Concat(many(4e-6, 500), many(1e-2, 300)), 3e-8, 300},
-		"floor of zero":              {slices.Concat(make([]float64, 500), many(1e-2, 300)), 3e-8, 300},
-		"all read":                   {many(1e-2, 800), 3e-8, 800},
-		"a few far outliers":         {slices.Concat(many(1e-2, 800), []float64{5, 6}), 3e-8, 802},
-		"rounding fills the gap":     {slices.Concat(many(1e-3, 500), many(2.9e-3, 300)), 1.5e-3, 300},
-		"nothing moved":              {make([]float64, 800), 3e-8, 0},
-		"edited rows among zeros":    {slices.Concat(make([]float64, 800), []float64{1}), 3e-8, 1},
-		"gap inside the noise floor": {slices.Concat(many(1e-7, 200), many(4e-6, 500), many(1e-2, 300)), 3e-8, 300},
+		"floor and training":           {slices.Concat(many(4e-6, 500), many(1e-2, 300)), 3e-8, 300},
+		"floor of zero":                {slices.Concat(make([]float64, 500), many(1e-2, 300)), 3e-8, 300},
+		"all read":                     {many(1e-2, 800), 3e-8, 800},
+		"a few far outliers":           {slices.Concat(many(1e-2, 800), []float64{5, 6}), 3e-8, 802},
+		"rounding fills the gap":       {slices.Concat(many(1e-3, 500), many(2.9e-3, 300)), 1.5e-3, 300},
+		"nothing moved":                {make([]float64, 800), 3e-8, 0},
+		"edited rows among zeros":      {slices.Concat(make([]float64, 800), []float64{1}), 3e-8, 1},
+		"rows read late in the valley": {slices.Concat(many(2e-6, 500), []float64{6e-6, 1.5e-5, 4e-5, 1e-4, 2.5e-4, 6e-4, 1.5e-3}, many(4e-3, 300)), 3e-8, 307},
+		"gap inside the noise floor":   {slices.Concat(many(1e-7, 200), many(4e-6, 500), many(1e-2, 300)), 3e-8, 300},
 	} {
 		limit := splitMoved(c.relative, c.rounding)
 		n := 0

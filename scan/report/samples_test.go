@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"fmt"
 	"strings"
 
@@ -61,7 +62,7 @@ func suspect(rank, id int, token string, score, movement, rotation float64) scan
 		TokenID: id, Token: token, Rank: rank, Score: score, Status: scan.StatusNatural,
 		Weights: scan.WeightStats{
 			Movement: movement, Relative: movement / 1.4, Rotation: rotation, Coherence: 0.634,
-			NormChange: 0.0125, Seen: true, Z: score * 0.92, ZLike: score * 1.08,
+			NormChange: 0.0125, Seen: true, Z: score * 0.92, ZLike: score * 1.08, Expected: 200 * math.Exp(-(score-2.6)/0.4),
 		},
 	}
 	switch {

@@ -23,9 +23,12 @@ func (t *text) suspects() {
 		if w.Drift {
 			t.field(field{text: "all rows drifted with the output projection: movement ranks, its scale says little"})
 		}
-		by := fmt.Sprintf("score %s is natural up to %s and abnormal from %s", w.Score, decimal(w.Natural, 2), decimal(w.Abnormal, 2))
+		by := "too few rows moved to say what is unusual among them"
+		if w.Abnormal > 0 {
+			by = fmt.Sprintf("one token alone is natural up to score %s and abnormal from %s; several are judged together", decimal(w.Natural, 2), decimal(w.Abnormal, 2))
+		}
 		if w.Score != scan.ScoreZ {
-			by = fmt.Sprintf("ranked by %s; marks are by z, natural up to %s and abnormal from %s", w.Score, decimal(w.Natural, 2), decimal(w.Abnormal, 2))
+			by = fmt.Sprintf("ranked by %s; marked by z: %s", w.Score, by)
 		}
 		t.field(field{label: "limits", text: by})
 	}
@@ -116,11 +119,15 @@ func (t *text) table(suspects []scan.Suspect) table {
 	if w := t.Weights; w != nil && w.Median > 0 {
 		cols = append(cols, numbers("×median", 60, 1, func(s scan.Suspect) float64 { return s.Weights.Movement / w.Median }))
 	}
-	cols = append(cols,
-		numbers("z like", 50, 2, func(s scan.Suspect) float64 { return s.Weights.ZLike }),
-		numbers("rot°", 20, 1, func(s scan.Suspect) float64 { return s.Weights.Rotation }))
+	if w := t.Weights; w != nil && w.Abnormal > 0 {
+		expected := strings("expected", 50, func(s scan.Suspect) string { return strconv.FormatFloat(s.Weights.Expected, 'g', 2, 64) })
+		expected.right = true
+		cols = append(cols, expected)
+	}
+	cols = append(cols, numbers("rot°", 20, 1, func(s scan.Suspect) float64 { return s.Weights.Rotation }))
 	if t.opt.Verbose {
 		cols = append(cols,
+			numbers("z like", 9, 2, func(s scan.Suspect) float64 { return s.Weights.ZLike }),
 			numbers("z", 9, 2, func(s scan.Suspect) float64 { return s.Weights.Z }),
 			numbers("relative", 8, 4, func(s scan.Suspect) float64 { return s.Weights.Relative }),
 			numbers("length±", 7, 4, func(s scan.Suspect) float64 { return s.Weights.NormChange }),

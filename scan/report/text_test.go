@@ -99,7 +99,7 @@ func TestTextSays(t *testing.T) {
 		report *scan.Report
 		want   []string
 	}{
-		{suspicious(), []string{"SUSPICIOUS", "BTU002 high", "1 !", "6 ~", "natural up to 4.50 and abnormal from 5.00", "next:", "pinned:", "17.8"}},
+		{suspicious(), []string{"SUSPICIOUS", "BTU002 high", "1 !", "6 ~", "natural up to score 4.50", "next:", "pinned:", "17.8"}},
 		{cleanWeights(), []string{"CLEAN", "not asked for", "do not exclude"}},
 		{noReference(), []string{"INCONCLUSIVE", "not gathered", "no reference model", "--reference"}},
 		{mismatch(), []string{"INCONCLUSIVE", "mismatch", "0.8850", "BTU010", "not pinned", "was tuned from"}},
