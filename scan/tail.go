@@ -10,9 +10,10 @@ import (
 // Constants of the judgement of scores.
 const (
 	// abnormalChance is the chance, by the model's own tail, of as many rows as
-	// high as those of a finding; naturalChance that of what is borderline.
-	abnormalChance = 1e-3
-	naturalChance  = 1e-2
+	// high as those of a finding; naturalChance that of what is borderline: one
+	// clean model in twenty or so shows as much.
+	abnormalChance = 0.001
+	naturalChance  = 0.05
 	// tailFrom and tailTo are the ranks between which the tail is measured: below
 	// any trigger's tokens, above the bulk. tailShare bounds tailTo in small sets.
 	tailFrom, tailTo = 20, 200
