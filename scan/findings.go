@@ -36,7 +36,7 @@ func (w *weighing) judgeRows() error {
 	if ids := slices.Clone(w.standing[:w.abnormal]); len(ids) > 0 {
 		w.Findings = append(w.Findings, Finding{
 			Rule: RuleAbnormal, Severity: SeverityHigh, TokenIDs: ids,
-			Message: fmt.Sprintf("%s moved far beyond the model's other rows and those of like frequency: its own tail makes %.2g rows expected there", count(len(ids), "token"), w.expected),
+			Message: fmt.Sprintf("%s moved far beyond the model's other rows and those of like frequency: its own tail predicts %.2g rows that far out", count(len(ids), "token"), w.expected),
 		})
 	}
 	return w.replaced()
