@@ -2,6 +2,7 @@ package scan
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -16,10 +17,15 @@ func median(xs []float64) float64 {
 
 // kth returns the k-th smallest of xs, from 0, in linear time on average, by
 // Hoare's quickselect. It reorders xs, so that all before k are no larger and
-// all after no smaller. No x is NaN.
+// all after no smaller. No x is NaN. Numbers that were chosen to be its worst
+// case are sorted instead.
 func kth(xs []float64, k int) float64 {
 	lo, hi := 0, len(xs)-1
-	for lo < hi {
+	for rounds := 2 * bits.Len(uint(len(xs))); lo < hi; rounds-- {
+		if rounds == 0 {
+			slices.Sort(xs[lo : hi+1])
+			return xs[k]
+		}
 		// The middle of three, so that sorted numbers are no worst case.
 		mid := lo + (hi-lo)/2
 		if xs[mid] < xs[lo] {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // matrix is a Rows in memory.
@@ -322,6 +323,31 @@ func TestKth(t *testing.T) {
 				t.Fatalf("kth(%v, %d) = %v, want %v", xs, k, got, sorted[k])
 			}
 		}
+	}
+}
+
+// Median-of-three's worst case (Musser 1997) must not cost quadratic time.
+func TestKthOfChosenNumbers(t *testing.T) {
+	n := 1 << 17
+	xs := make([]float64, n)
+	for i := range n / 2 {
+		if i%2 == 0 {
+			xs[i] = float64(i + 1)
+		} else {
+			xs[i] = float64(n/2 + i + i%2)
+		}
+		xs[n/2+i] = float64(2 * (i + 1))
+	}
+	sorted := slices.Sorted(slices.Values(xs))
+	done := make(chan float64)
+	go func() { done <- kth(xs, n/2) }()
+	select {
+	case got := <-done:
+		if got != sorted[n/2] {
+			t.Errorf("%v, want %v", got, sorted[n/2])
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("takes too long")
 	}
 }
 

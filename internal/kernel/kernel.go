@@ -30,7 +30,7 @@ func RowSums(a, b []float32) Sums {
 		panic("kernel: rows of different length")
 	}
 	s := rowSums(a, b)
-	s.BB = s.AA + 2*s.AD + s.DD // since b = a+d
+	s.BB = max(0, s.AA+2*s.AD+s.DD) // since b = a+d; not below 0 by rounding
 	if math.IsNaN(s.DD) || math.IsInf(s.DD, 0) {
 		s.AA, s.BB = dot(a, a), dot(b, b)
 	}
