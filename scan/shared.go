@@ -50,8 +50,8 @@ func (w *weighing) removeShared() error {
 	for k := 0; k < len(w.moved); k += step {
 		ids = append(ids, w.moved[k])
 	}
-	if len(ids) < minSpread {
-		return nil
+	if len(ids) < minSpread || dim < 8 || dim > sharedFloats/minSpread {
+		return nil // no such embedding is in use
 	}
 	x := vectors(len(ids), dim)
 	const parts = 8
@@ -161,7 +161,7 @@ func twoClasses(xs []float64) float64 {
 // of one length, orthonormal, and the share of the squared length of x along
 // each, by subspace iteration from a fixed start.
 func principal(x [][]float64, k, workers int) (directions [][]float64, share []float64) {
-	if len(x) == 0 {
+	if len(x) == 0 || k <= 0 {
 		return nil, nil
 	}
 	dim := len(x[0])

@@ -292,6 +292,28 @@ func TestHalfPrecisionRoundingIsNotMovement(t *testing.T) {
 	}
 }
 
+// Whatever the shape and the numbers, there is an answer.
+func TestOddMatrices(t *testing.T) {
+	for _, rows := range []int{1, 2, 63, 64, 399, 400, 1000} {
+		for _, dim := range []int{1, 2, 3, 7, 8, 9, 33} {
+			for _, read := range []int{0, 1, rows / 2, rows} {
+				ref, suspect := fineTune(tune{rows: rows, dim: dim, read: read, decay: 1e-3, seed: 1})
+				for i, row := range suspect.rows {
+					if i%7 == 0 {
+						row[0] = []float32{0, math.MaxFloat32, -math.SmallestNonzeroFloat32}[i%3]
+					}
+				}
+				for _, tied := range []bool{false, true} {
+					ev := weigh(t, suspect, ref, WeightOptions{Tied: tied})
+					if _, err := json.Marshal(ev); err != nil {
+						t.Fatalf("%d x %d, %d read, tied %v: %v", rows, dim, read, tied, err)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestCancelled(t *testing.T) {
 	ref, suspect := fineTune(tune{rows: 300, dim: 8})
 	ctx, cancel := context.WithCancel(t.Context())

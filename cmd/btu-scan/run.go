@@ -21,12 +21,18 @@ type app struct {
 
 // run runs the program with args, without the program's name, and returns its
 // exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) (code int) {
 	a := &app{stdout: stdout, stderr: stderr, getenv: getenv}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	defer func() { // a bug must not read as a verdict, nor as a wall of text
+		if r := recover(); r != nil {
+			fmt.Fprintf(stderr, "btu-scan: error: internal error: %s\nbtu-scan: hint: this is a bug; please report it with the file that caused it\n", escapeLine(fmt.Sprint(r)))
+			code = exitFailed
+		}
+	}()
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		complain(stderr, err)
