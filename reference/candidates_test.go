@@ -3,8 +3,11 @@ package reference
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/btu-scan/btu-scan/loader"
 )
 
 func TestValidID(t *testing.T) {
@@ -86,5 +89,41 @@ func TestJudgeOrderAndRepetition(t *testing.T) {
 	}, "", nil)
 	if len(got) != 2 || got[0].ID != "bert-base-uncased" || got[0].Evidence != "config, card" || got[1].Evidence != "card, adapter" {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestCandidatesOfACheckpoint(t *testing.T) {
+	top := t.TempDir()
+	ck := model(t, filepath.Join(top, "ck"), 1)
+	write(t, filepath.Join(ck, "config.json"), []byte(`{"model_type":"bert","vocab_size":2,"hidden_size":2,"_name_or_path":"./gone"}`))
+	write(t, filepath.Join(ck, "README.md"), []byte("---\nbase_model:\n- org/first\n- org/second\n---\n# a card\n"))
+	write(t, filepath.Join(ck, "adapter_config.json"), []byte(`{"base_model_name_or_path":"org/first"}`))
+	c, err := loader.Open(t.Context(), ck, loader.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var got []string
+	for _, c := range Candidates(c) {
+		got = append(got, c.ID+" | "+c.Evidence+" | "+c.Problem)
+	}
+	want := []string{
+		"./gone | config.json _name_or_path | not a hub id, and no such folder here",
+		"org/first | README.md base_model, adapter_config.json base_model_name_or_path | ",
+		"org/second | README.md base_model | ",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+
+	s := Store{CacheDir: filepath.Join(top, "cache")}
+	cached(t, s.CacheDir, "org/second", commitA, modelFiles(0), "main")
+	ref, err := s.OpenFor(t.Context(), c, OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ref.Close()
+	if ref.Found.ID != "org/second" || ref.Evidence != "README.md base_model" || len(ref.Files()) != 1 {
+		t.Errorf("%+v", ref)
 	}
 }

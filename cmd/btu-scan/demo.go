@@ -29,7 +29,7 @@ The demo exits 1, since it has a finding.`,
 	f.out.register(cmd.Flags())
 	cmd.Flags().IntVar(&f.top, "top", 10, "how many suspects to show")
 	cmd.Flags().StringVar(&extract, "extract", "", "write the sample to the new folder `DIR` instead of scanning it")
-	f.evidence, f.failOn, f.score = "weights", "suspicious", "z"
+	f.evidence, f.failOn, f.score, f.store.lock = "weights", "suspicious", "z", defaultLock
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if extract != "" {
 			if err := demo.Extract(extract); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -32,6 +33,16 @@ func (f *storeFlags) store(getenv func(string) string) *reference.Store {
 	s := reference.FromEnv(getenv)
 	s.Dirs, s.LockFile, s.Online, s.UserAgent = f.dirs, f.lock, f.online, "btu-scan/"+version()
 	return &s
+}
+
+// checkLock refuses a lock file that was named and is not there: a mistyped
+// name must not mean that nothing is pinned.
+func (f *storeFlags) checkLock() error {
+	if f.lock == defaultLock {
+		return nil
+	}
+	_, err := os.Stat(f.lock)
+	return err
 }
 
 func (a *app) referenceCommand() *cobra.Command {
@@ -127,6 +138,9 @@ func (a *app) listCommand() *cobra.Command {
 		Short: "List the pinned references",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if err := f.checkLock(); err != nil {
+				return err
+			}
 			pins, err := f.store(a.getenv).Pins()
 			if err != nil {
 				return err
@@ -163,6 +177,9 @@ func (a *app) verifyCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.checkLock(); err != nil {
+				return err
+			}
 			store := f.store(a.getenv)
 			pins, err := store.Pins()
 			if err != nil {

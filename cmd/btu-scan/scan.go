@@ -112,7 +112,7 @@ func (f scanFlags) check() error {
 	if f.top < 1 || f.top > 100_000 {
 		return usagef("", "--top %d: from 1 to 100000", f.top)
 	}
-	return nil
+	return f.store.checkLock()
 }
 
 // verdictCode is the exit code that goes with a report.
