@@ -47,12 +47,8 @@ func hasSuffix(name, suffix string) bool {
 //
 // Errors: *EmbeddingError, matching ErrNoEmbedding or ErrAmbiguousEmbedding.
 func (c *Checkpoint) InputEmbedding() (*Tensor, error) {
-	if name := c.opt.Tensor; name != "" {
-		t := c.byName[name]
-		if t == nil || !isMatrix(t) {
-			return nil, &EmbeddingError{Err: fmt.Errorf("%w: no matrix is named %s", ErrNoEmbedding, quoted(name)), Candidates: c.largest()}
-		}
-		return t, nil
+	if c.opt.Tensor != "" {
+		return c.Matrix(c.opt.Tensor)
 	}
 	for _, suffix := range inputNames {
 		var found []*Tensor
@@ -86,6 +82,17 @@ func (c *Checkpoint) InputEmbedding() (*Tensor, error) {
 	return nil, &EmbeddingError{Err: ErrNoEmbedding, Candidates: c.largest()}
 }
 
+// Matrix returns the matrix of that name.
+//
+// Errors: *EmbeddingError, matching ErrNoEmbedding, with the likeliest names.
+func (c *Checkpoint) Matrix(name string) (*Tensor, error) {
+	t := c.byName[name]
+	if t == nil || !isMatrix(t) {
+		return nil, &EmbeddingError{Err: fmt.Errorf("%w: no matrix is named %s", ErrNoEmbedding, quoted(name)), Candidates: c.largest()}
+	}
+	return t, nil
+}
+
 // Tied reports whether the rows of the input embedding are also the output
 // projection's, so that every row gets a gradient at every step whether its
 // token was read or not. It is so where a language-model head shares the bytes
@@ -95,8 +102,8 @@ func (c *Checkpoint) Tied() bool {
 	if err != nil {
 		return false
 	}
-	for _, h := range c.heads() {
-		return h == emb || sameBytes(h, emb)
+	if heads := c.heads(); len(heads) > 0 {
+		return sameAsAny(emb, heads)
 	}
 	for _, a := range c.config.Architectures {
 		for _, s := range []string{"ForCausalLM", "LMHeadModel", "ForMaskedLM", "ForConditionalGeneration", "BertForPreTraining", "WithLMHead"} {

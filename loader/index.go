@@ -3,9 +3,7 @@ package loader
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -25,65 +23,45 @@ func parseIndex(name string, data []byte, opt Options) (map[string]string, error
 	if int64(len(data)) > opt.MaxHeader {
 		return nil, &FormatError{Path: name, Off: 0, Msg: fmt.Sprintf("%d bytes are over the limit of %d for an index", len(data), opt.MaxHeader)}
 	}
-	dec := jsontext.NewDecoder(bytes.NewReader(data)) // duplicate names are an error
-	errorf := func(format string, args ...any) error {
-		return &FormatError{Path: name, Off: dec.InputOffset(), Msg: fmt.Sprintf(format, args...)}
-	}
+	d := tokenReader{dec: jsontext.NewDecoder(bytes.NewReader(data))} // duplicate names are an error
 	var weights map[string]string
-	if tok, err := dec.ReadToken(); err != nil {
-		return nil, jsonError(name, 0, err)
-	} else if tok.Kind() != '{' {
-		return nil, errorf("an object expected")
-	}
-	for dec.PeekKind() != '}' {
-		key, err := dec.ReadToken()
-		if err != nil {
-			return nil, jsonError(name, 0, err)
-		}
-		if key.String() != "weight_map" {
-			if err := dec.SkipValue(); err != nil {
-				return nil, jsonError(name, 0, err)
-			}
-			continue
-		}
-		if tok, err := dec.ReadToken(); err != nil {
-			return nil, jsonError(name, 0, err)
-		} else if tok.Kind() != '{' {
-			return nil, errorf("weight_map is no object")
+	d.object(func(key string) {
+		if key != "weight_map" {
+			d.skip()
+			return
 		}
 		weights = map[string]string{}
-		for dec.PeekKind() != '}' {
-			key, err := dec.ReadToken()
-			if err != nil {
-				return nil, jsonError(name, 0, err)
+		d.object(func(tensor string) {
+			shard := d.token('"')
+			if d.err == nil && len(weights) == opt.MaxTensors {
+				d.errorf("more than %d tensors", opt.MaxTensors)
 			}
-			tensor := key.String() // before the next token takes the buffer
-			shard, err := dec.ReadToken()
-			if err != nil {
-				return nil, jsonError(name, 0, err)
+			if d.err == nil {
+				weights[tensor] = shard.String()
 			}
-			if shard.Kind() != '"' {
-				return nil, errorf("the shard of tensor %s is no string", quoted(tensor))
-			}
-			if len(weights) == opt.MaxTensors {
-				return nil, errorf("more than %d tensors", opt.MaxTensors)
-			}
-			weights[tensor] = shard.String()
-		}
-		if _, err := dec.ReadToken(); err != nil {
-			return nil, jsonError(name, 0, err)
-		}
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return nil, jsonError(name, 0, err)
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, errorf("data after the index's object")
+		})
+	})
+	d.end()
+	if d.err != nil {
+		return nil, jsonError(name, 0, d.err)
 	}
 	if len(weights) == 0 {
 		return nil, &FormatError{Path: name, Off: -1, Msg: "no weight_map, so this JSON is no shard index"}
 	}
 	return weights, nil
+}
+
+// shardNames lists the shards, sorted and each once.
+func shardNames(weights map[string]string) []string {
+	return slices.Compact(slices.Sorted(maps.Values(weights)))
+}
+
+// IndexShards returns the names of the shards in the shard index data, sorted
+// and each once. They are the attacker's: nothing says that they are local.
+// The name is the index's, for errors, which are FormatErrors.
+func IndexShards(name string, data []byte) ([]string, error) {
+	weights, err := parseIndex(name, data, Options{}.withDefaults())
+	return shardNames(weights), err
 }
 
 // maxShards caps the number of shard files, each of which costs a mapping.
@@ -96,15 +74,7 @@ func (c *Checkpoint) loadShards(ctx context.Context, f *folder, name string, dat
 	if err != nil {
 		return err
 	}
-	tensorsOf := map[string]int{}
-	for _, shard := range weights {
-		tensorsOf[shard]++
-	}
-	shards := make([]string, 0, len(tensorsOf))
-	for shard := range tensorsOf {
-		shards = append(shards, shard)
-	}
-	slices.Sort(shards)
+	shards := shardNames(weights)
 	if len(shards) > maxShards {
 		return &FormatError{Path: path, Off: -1, Msg: fmt.Sprintf("%d shards, the limit is %d", len(shards), maxShards)}
 	}

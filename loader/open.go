@@ -71,11 +71,8 @@ func (c *Checkpoint) chooseWeights(f *folder) (string, error) {
 	}
 	if len(found) == 0 {
 		for _, name := range names {
-			switch strings.ToLower(filepath.Ext(name)) {
-			case ".safetensors", ".bin", ".pt", ".pth", ".ckpt":
-				if !strings.HasPrefix(name, ".") && name != "training_args.bin" {
-					found = append(found, name)
-				}
+			if MayHoldTensors(name) {
+				found = append(found, name)
 			}
 		}
 		if len(found) > 1 {
@@ -89,6 +86,20 @@ func (c *Checkpoint) chooseWeights(f *folder) (string, error) {
 		c.warnings = append(c.warnings, fmt.Sprintf("the folder also holds %s, which this scan does not cover", strings.Join(found[1:], ", ")))
 	}
 	return found[0], nil
+}
+
+// MayHoldTensors reports whether a file of a model folder is looked at for
+// tensors, by its name: the trainer's settings and hidden files are not. What a
+// file holds is told by its content.
+func MayHoldTensors(name string) bool {
+	if name == "training_args.bin" || strings.HasPrefix(name, ".") {
+		return false
+	}
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".safetensors", ".bin", ".pt", ".pth", ".ckpt":
+		return true
+	}
+	return false
 }
 
 // load maps and reads a tensor file or all shards of an index.
@@ -231,8 +242,7 @@ func (f *folder) list() ([]string, error) {
 }
 
 func (f *folder) mapFile(name string) (*mapping, error) {
-	// A link out of the folder is followed only where the user named the file
-	// himself or the folder is his: never for names that a file states.
+	// A link that leaves the folder is an error, whoever named the file.
 	file, err := f.root.Open(filepath.Join(f.prefix, name))
 	if err != nil {
 		return nil, err

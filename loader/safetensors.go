@@ -103,23 +103,6 @@ func (p *stParser) token() (jsontext.Token, error) {
 	return tok, nil
 }
 
-// jsonError turns an error of jsontext into a FormatError whose offset counts
-// from the start of the file, base bytes before the JSON.
-func jsonError(name string, base int64, err error) error {
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
-		cause := syntax.Err
-		if errors.Is(cause, io.ErrUnexpectedEOF) {
-			return &FormatError{Path: name, Off: base + syntax.ByteOffset, Msg: "the JSON ends too early"}
-		}
-		return &FormatError{Path: name, Off: base + syntax.ByteOffset, Msg: "invalid JSON", Err: cause}
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return &FormatError{Path: name, Off: base, Msg: "the JSON ends too early"}
-	}
-	return &FormatError{Path: name, Off: base, Msg: "invalid JSON", Err: err}
-}
-
 func (p *stParser) expect(kind jsontext.Kind, what string) (jsontext.Token, error) {
 	tok, err := p.token()
 	if err == nil && tok.Kind() != kind {

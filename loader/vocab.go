@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -166,80 +165,6 @@ func newTokenDecoder(data []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 }
 
-// A tokenReader walks JSON and keeps the first error, after which every call
-// does nothing.
-type tokenReader struct {
-	dec *jsontext.Decoder
-	err error
-}
-
-func (d *tokenReader) fail(err error) {
-	if d.err == nil && err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		d.err = err
-	}
-}
-
-func (d *tokenReader) token(kind jsontext.Kind) (tok jsontext.Token) {
-	if d.err != nil {
-		return tok
-	}
-	tok, err := d.dec.ReadToken()
-	if err == nil && tok.Kind() != kind {
-		err = fmt.Errorf("offset %d: %s expected, %s found", d.dec.InputOffset(), kind, tok.Kind())
-	}
-	d.fail(err)
-	return tok
-}
-
-// value reads a whole value of a kind and returns its bytes.
-func (d *tokenReader) value(kind jsontext.Kind) jsontext.Value {
-	if d.err != nil {
-		return nil
-	}
-	raw, err := d.dec.ReadValue()
-	if err == nil && raw.Kind() != kind {
-		err = fmt.Errorf("offset %d: %s expected, %s found", d.dec.InputOffset(), kind, raw.Kind())
-	}
-	d.fail(err)
-	return raw
-}
-
-func (d *tokenReader) skip() {
-	if d.err == nil {
-		d.fail(d.dec.SkipValue())
-	}
-}
-
-func (d *tokenReader) more(end jsontext.Kind) bool {
-	if d.err != nil {
-		return false
-	}
-	k := d.dec.PeekKind()
-	return k != end && k > 0 // an invalid token ends the loop; reading the end reports it
-}
-
-func (d *tokenReader) object(member func(key string)) {
-	d.token('{')
-	for d.more('}') {
-		key := d.token('"')
-		if d.err == nil {
-			member(key.String())
-		}
-	}
-	d.token('}')
-}
-
-func (d *tokenReader) array(element func()) {
-	d.token('[')
-	for d.more(']') {
-		element()
-	}
-	d.token(']')
-}
-
 func (d *tokenReader) id() int {
 	tok := d.token('0')
 	if d.err != nil {
@@ -247,7 +172,7 @@ func (d *tokenReader) id() int {
 	}
 	f, err := tok.Float()
 	if err != nil || f != float64(int32(f)) {
-		d.fail(fmt.Errorf("offset %d: %v is no token id", d.dec.InputOffset(), f))
+		d.errorf("%v is no token id", f)
 		return -1
 	}
 	return int(f)

@@ -1,7 +1,6 @@
 package reference
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/btu-scan/btu-scan/loader"
 )
 
 // What a reference consists of. Nothing else is downloaded or pinned: no code,
@@ -42,14 +43,7 @@ const (
 // isWeights says whether a file of this name may hold tensors, or say which
 // files do.
 func isWeights(name string) bool {
-	if name == "training_args.bin" || strings.HasPrefix(name, ".") {
-		return false // the trainer's settings; and what no reader looks for
-	}
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".safetensors", ".bin", ".pt", ".pth", ".ckpt":
-		return true
-	}
-	return strings.HasSuffix(strings.ToLower(name), ".index.json")
+	return loader.MayHoldTensors(name) || !strings.HasPrefix(name, ".") && strings.HasSuffix(strings.ToLower(name), ".index.json")
 }
 
 // isReferenceFile says whether a file belongs to what is pinned.
@@ -64,31 +58,18 @@ func shards(r io.Reader, name *regexp.Regexp) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var index struct {
-		WeightMap map[string]string `json:"weight_map"`
-	}
-	if err := json.Unmarshal(data, &index); err != nil {
+	out, err := loader.IndexShards("index", data)
+	if err != nil {
 		return nil, fmt.Errorf("malformed index: %w", err)
 	}
-	seen := map[string]bool{}
-	var out []string
-	for _, s := range index.WeightMap {
-		if seen[s] {
-			continue
-		}
+	if len(out) > maxShards {
+		return nil, fmt.Errorf("the index names over %d shards", maxShards)
+	}
+	for _, s := range out {
 		if len(s) > 200+len(".safetensors") || !name.MatchString(s) || !filepath.IsLocal(s) || strings.Contains(s, "..") {
 			return nil, fmt.Errorf("the index names a shard %s", quote(s))
 		}
-		if len(out) == maxShards {
-			return nil, fmt.Errorf("the index names over %d shards", maxShards)
-		}
-		seen[s] = true
-		out = append(out, s)
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("the index names no shards")
-	}
-	slices.Sort(out)
 	return out, nil
 }
 

@@ -214,6 +214,9 @@ const (
 	SeverityCritical Severity = "critical"
 )
 
+// Serious reports whether a finding of this severity is acted upon.
+func (s Severity) Serious() bool { return s == SeverityHigh || s == SeverityCritical }
+
 // A Finding is one statement about the weights, with the tokens it is about.
 type Finding struct {
 	Rule     string   `json:"rule"`

@@ -53,6 +53,14 @@ func parallel(n, workers int, f func(i int)) {
 	wg.Wait()
 }
 
+// parts is how many parts work is cut into where each has a result of its own.
+const parts = 8
+
+// inParts calls f in parallel for the parts, from and to being of n.
+func inParts(n, workers int, f func(part, from, to int)) {
+	parallel(parts, workers, func(p int) { f(p, p*n/parts, (p+1)*n/parts) })
+}
+
 // crew is the number of goroutines for n pieces of work.
 func crew(n, workers int) int {
 	if workers <= 0 {

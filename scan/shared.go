@@ -54,10 +54,8 @@ func (w *weighing) removeShared() error {
 		return nil // no such embedding is in use
 	}
 	x := vectors(len(ids), dim)
-	const parts = 8
 	var errs [parts]error
-	parallel(parts, w.opt.Workers, func(p int) {
-		from, to := p*len(ids)/parts, (p+1)*len(ids)/parts
+	inParts(len(ids), w.opt.Workers, func(p, from, to int) {
 		errs[p] = w.residuals(ids[from:to], x[from:to])
 		for _, d := range x[from:to] {
 			if n := floats.Norm(d, 2); n > 0 {
@@ -174,23 +172,22 @@ func principal(x [][]float64, k, workers int) (directions [][]float64, share []f
 		}
 	}
 	orthonormalize(v)
-	// Each chunk of rows has sums of its own, which are added in order: the
+	// Each part of the rows has sums of its own, which are added in order: the
 	// result is the same for any number of workers.
-	const chunks = 8
-	var sums [chunks][][]float64
+	var sums [parts][][]float64
 	for range sharedIterations { // v = x' x v
-		parallel(chunks, workers, func(c int) {
-			sums[c] = vectors(k, dim)
-			for _, row := range x[c*len(x)/chunks : (c+1)*len(x)/chunks] {
+		inParts(len(x), workers, func(p, from, to int) {
+			sums[p] = vectors(k, dim)
+			for _, row := range x[from:to] {
 				for j := range v {
-					floats.AddScaled(sums[c][j], floats.Dot(row, v[j]), row)
+					floats.AddScaled(sums[p][j], floats.Dot(row, v[j]), row)
 				}
 			}
 		})
 		v = vectors(k, dim)
-		for c := range sums {
+		for p := range sums {
 			for j := range v {
-				floats.Add(v[j], sums[c][j])
+				floats.Add(v[j], sums[p][j])
 			}
 		}
 		orthonormalize(v)

@@ -50,7 +50,7 @@ func suspicions(r *Report) (reasons []string) {
 // gaps lists what keeps a report without findings from being clean.
 func (p Policy) gaps(r *Report) (reasons []string) {
 	for _, u := range r.Unsafe {
-		if u.Severity == SeverityCritical || u.Severity == SeverityHigh {
+		if u.Severity.Serious() {
 			reasons = append(reasons, "the files are unsafe or ambiguous: "+u.Rule)
 			break
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/btu-scan/btu-scan/loader"
 	"github.com/btu-scan/btu-scan/reference"
 	"github.com/btu-scan/btu-scan/scan"
+	"github.com/btu-scan/btu-scan/scan/report"
 )
 
 // The exit codes. Only exitClean and exitFindings are verdicts.
@@ -97,7 +98,7 @@ func complain(w io.Writer, err error) {
 func printable(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
-		lines[i] = escapeLine(line)
+		lines[i] = report.Plain(line)
 	}
 	return strings.Join(lines, "\n  ")
 }

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -106,7 +107,7 @@ func cutCmd(ts *testscript.TestScript, _ bool, args []string) {
 // characters: what may go to any terminal.
 func singleCmd(ts *testscript.TestScript, _ bool, args []string) {
 	for i, c := range ts.ReadFile(args[0]) {
-		if c < ' ' && c != '\n' || c == 0x7f || bidi(c) {
+		if c < ' ' && c != '\n' || c == 0x7f || unicode.Is(unicode.Bidi_Control, c) {
 			ts.Fatalf("control character %q at %d", c, i)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/btu-scan/btu-scan/reference"
+	"github.com/btu-scan/btu-scan/scan/report"
 )
 
 // A progress keeps one line of a terminal up to date. It is silent where
@@ -48,7 +49,7 @@ func (p *progress) loop() {
 				continue
 			}
 			p.mu.Lock()
-			fmt.Fprintf(p.w, "\r\x1b[K%s (%.0f s)", escapeLine(p.text), time.Since(p.start).Seconds())
+			fmt.Fprintf(p.w, "\r\x1b[K%s (%.0f s)", report.Plain(p.text), time.Since(p.start).Seconds())
 			p.shown = true
 			p.mu.Unlock()
 		}
@@ -81,8 +82,8 @@ func (p *progress) done() {
 }
 
 // withProgress calls f with a progress line that is gone when it returns.
-func (a *app) withProgress(f func(p *progress) error) error {
-	p := a.progress(false)
+func (a *app) withProgress(quiet bool, f func(p *progress) error) error {
+	p := a.progress(quiet)
 	defer p.done()
 	return f(p)
 }

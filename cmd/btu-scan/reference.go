@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/btu-scan/btu-scan/reference"
+	"github.com/btu-scan/btu-scan/scan/report"
 )
 
 // storeFlags say where references are looked for.
@@ -84,13 +85,13 @@ func (a *app) pullCommand() *cobra.Command {
 			f.lock, f.online = defaultLock, true // whoever says pull means the network
 			id, revision, _ := strings.Cut(args[0], "@")
 			var found reference.Found
-			if err := a.withProgress(func(p *progress) (err error) {
+			if err := a.withProgress(false, func(p *progress) (err error) {
 				found, err = f.store(a.getenv).Pull(cmd.Context(), id, revision, p.bytes)
 				return err
 			}); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(a.stdout, escapeLine(found.Path))
+			_, err := fmt.Fprintln(a.stdout, report.Plain(found.Path))
 			return err
 		},
 	}
@@ -109,7 +110,7 @@ the same MODEL, a hub id or a path as written here, verifies them first.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store := f.store(a.getenv)
 			var entry reference.Entry
-			if err := a.withProgress(func(p *progress) error {
+			if err := a.withProgress(false, func(p *progress) error {
 				found, err := store.Resolve(cmd.Context(), args[0], p.bytes)
 				if err != nil {
 					return err
@@ -122,7 +123,7 @@ the same MODEL, a hub id or a path as written here, verifies them first.`,
 			}); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(a.stdout, "pinned %s: %d files in %s\n", escapeLine(entry.ID), len(entry.Files), escapeLine(f.lock))
+			_, err := fmt.Fprintf(a.stdout, "pinned %s: %d files in %s\n", report.Plain(entry.ID), len(entry.Files), report.Plain(f.lock))
 			return err
 		},
 	}
@@ -146,7 +147,7 @@ func (a *app) listCommand() *cobra.Command {
 				return err
 			}
 			if len(pins) == 0 {
-				fmt.Fprintf(a.stderr, "no pins in %s\n", escapeLine(f.lock))
+				fmt.Fprintf(a.stderr, "no pins in %s\n", report.Plain(f.lock))
 				return nil
 			}
 			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
@@ -156,7 +157,7 @@ func (a *app) listCommand() *cobra.Command {
 				for _, file := range e.Files {
 					size += file.Size
 				}
-				fmt.Fprintf(w, "%s\t%s\t%d\t%.1f\n", escapeLine(e.ID), escapeLine(e.Commit), len(e.Files), float64(size)/1e6)
+				fmt.Fprintf(w, "%s\t%s\t%d\t%.1f\n", report.Plain(e.ID), report.Plain(e.Commit), len(e.Files), float64(size)/1e6)
 			}
 			return w.Flush()
 		},
@@ -192,7 +193,7 @@ func (a *app) verifyCommand() *cobra.Command {
 					continue
 				}
 				checked++
-				if err := a.withProgress(func(p *progress) error {
+				if err := a.withProgress(false, func(p *progress) error {
 					found, err := store.Resolve(cmd.Context(), e.ID, p.bytes)
 					if err != nil {
 						return err
@@ -202,7 +203,7 @@ func (a *app) verifyCommand() *cobra.Command {
 					failed = append(failed, fmt.Errorf("%s: %w", e.ID, err))
 					continue
 				}
-				fmt.Fprintf(a.stdout, "ok %s\n", escapeLine(e.ID))
+				fmt.Fprintf(a.stdout, "ok %s\n", report.Plain(e.ID))
 			}
 			if checked == 0 {
 				return usagef("btu-scan reference pin MODEL adds a pin", "nothing to verify in %s", f.lock)

@@ -6,11 +6,11 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/btu-scan/btu-scan/scan/report"
 )
 
 // An app is what a command may touch of the outside world.
@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	root.SetErr(stderr)
 	defer func() { // a bug must not read as a verdict, nor as a wall of text
 		if r := recover(); r != nil {
-			fmt.Fprintf(stderr, "btu-scan: error: internal error: %s\nbtu-scan: hint: this is a bug; please report it with the file that caused it\n", escapeLine(fmt.Sprint(r)))
+			fmt.Fprintf(stderr, "btu-scan: error: internal error: %s\nbtu-scan: hint: this is a bug; please report it with the file that caused it\n", report.Plain(fmt.Sprint(r)))
 			code = exitFailed
 		}
 	}()
@@ -134,20 +134,3 @@ func width(w io.Writer) int {
 	}
 	return 80
 }
-
-// escapeLine makes one line of text safe for a terminal and leaves readable
-// text readable.
-func escapeLine(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsGraphic(r) && !bidi(r) {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
-}
-
-// bidi reports the characters that reorder the text around them.
-func bidi(r rune) bool { return unicode.Is(unicode.Bidi_Control, r) }

@@ -77,9 +77,11 @@ func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	progress := a.progress(f.out.quiet)
-	r, failure := a.gather(ctx, path, f, progress)
-	progress.done()
+	var r *scan.Report
+	failure := a.withProgress(f.out.quiet, func(p *progress) (err error) {
+		r, err = a.gather(ctx, path, f, p)
+		return err
+	})
 	if r == nil || errors.Is(failure, context.Canceled) {
 		return failure // nothing was opened, so there is nothing to report on
 	}
@@ -117,9 +119,7 @@ func (f scanFlags) check() error {
 
 // verdictCode is the exit code that goes with a report.
 func verdictCode(r *scan.Report, failOn string, failure error) error {
-	unsafe := slices.ContainsFunc(r.Unsafe, func(u scan.Unsafe) bool {
-		return u.Severity == scan.SeverityCritical || u.Severity == scan.SeverityHigh
-	})
+	unsafe := slices.ContainsFunc(r.Unsafe, func(u scan.Unsafe) bool { return u.Severity.Serious() })
 	var formatError *loader.FormatError
 	malformed := errors.As(failure, &formatError)
 	switch {
@@ -195,14 +195,14 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	for _, f := range ref.Findings() {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("reference: %s (%s, %s)", f.Detail, f.Rule, f.Where))
 	}
-	base, err := ref.InputEmbedding()
+	base, err := baseEmbedding(ref, f.tensor)
 	if err != nil {
 		return judge(fmt.Errorf("reference: %w", err))
 	}
 	clock.lap("reference")
 
 	p.stage("comparing rows")
-	vocab, _ := vocabulary(r, ck)
+	vocab := vocabulary(r, ck)
 	ev, err := scan.Weights(ctx, embedding, base, scan.WeightOptions{
 		Token: vocab.Token, Special: vocab.Special, Tied: r.Checkpoint.Embedding.Tied,
 		Epsilon: embedding.DType.Epsilon(), ReferenceEpsilon: base.DType.Epsilon(),
@@ -229,13 +229,16 @@ func (a *app) openReference(ctx context.Context, ck *loader.Checkpoint, f scanFl
 	if f.ref == "" {
 		return store.OpenFor(ctx, ck, opt)
 	}
-	if f.tensor != "" {
-		// Both are most likely written by the same program.
-		if ref, err := store.Open(ctx, f.ref, reference.OpenOptions{Progress: p.bytes, Loader: loader.Options{Tensor: f.tensor}}); err == nil && ref.Tensor(f.tensor) != nil {
-			return ref, nil
-		}
-	}
 	return store.Open(ctx, f.ref, opt)
+}
+
+// baseEmbedding is the reference's. Where the user named the checkpoint's, a
+// tensor of that name is it: both are most likely written by the same program.
+func baseEmbedding(ref *reference.Reference, name string) (*loader.Tensor, error) {
+	if name != "" && ref.Tensor(name) != nil {
+		return ref.Matrix(name)
+	}
+	return ref.InputEmbedding()
 }
 
 // describe fills in what the checkpoint's files say.
@@ -258,12 +261,12 @@ func unsafe(findings []loader.Finding) (us []scan.Unsafe) {
 }
 
 // vocabulary is the checkpoint's; without one the suspects have no names.
-func vocabulary(r *scan.Report, ck *loader.Checkpoint) (*loader.Vocabulary, error) {
+func vocabulary(r *scan.Report, ck *loader.Checkpoint) *loader.Vocabulary {
 	v, err := ck.Vocabulary()
 	if err != nil {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("tokens have no names: %v", err))
 	}
-	return v, err
+	return v
 }
 
 // compareConfigs warns where the two models say that they differ in kind.

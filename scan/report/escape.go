@@ -54,9 +54,9 @@ func rightToLeft(s string) bool {
 	return false
 }
 
-// plain makes s safe inside a line of a terminal and leaves readable text as
+// Plain makes s safe inside a line of a terminal and leaves readable text as
 // it is, backslashes too.
-func plain(s string) string {
+func Plain(s string) string {
 	if isPlainASCII(s) {
 		return s
 	}
@@ -85,7 +85,7 @@ func plain(s string) string {
 
 // quote makes a token readable and safe, escaped once: a Go string literal,
 // in which QuoteToGraphic's idea of graphic is narrowed to what is visible.
-func quote(s string) string { return plain(strconv.QuoteToGraphic(s)) }
+func quote(s string) string { return Plain(strconv.QuoteToGraphic(s)) }
 
 func isPlainASCII(s string) bool {
 	for i := range len(s) {

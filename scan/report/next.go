@@ -14,9 +14,7 @@ func (t *text) next() {
 // hint is one sentence or two for the reader. What is dangerous comes first,
 // then what is found, then what keeps the scan from an answer.
 func (t *text) hint() string {
-	unsafe := slices.ContainsFunc(t.Unsafe, func(u scan.Unsafe) bool {
-		return u.Severity == scan.SeverityCritical || u.Severity == scan.SeverityHigh
-	})
+	unsafe := slices.ContainsFunc(t.Unsafe, func(u scan.Unsafe) bool { return u.Severity.Serious() })
 	behaviour := t.Coverage.Behaviour
 	switch {
 	case unsafe:

@@ -127,7 +127,7 @@ func (t *text) safe(s string) string {
 	if t.opt.Verbose {
 		limit = maxTextVerbose
 	}
-	return plain(clip(s, limit))
+	return Plain(clip(s, limit))
 }
 
 func (t *text) verdict() {
@@ -297,7 +297,7 @@ func (t *text) findings() {
 
 // lead starts the line of a finding. It bounds what should be short anyway.
 func lead(rule string, severity scan.Severity) string {
-	return strings.TrimRight(head(plain(clip(rule+" "+string(severity), 24)), 20), " ")
+	return strings.TrimRight(head(Plain(clip(rule+" "+string(severity), 24)), 20), " ")
 }
 
 func (t *text) warnings() {

@@ -148,8 +148,8 @@ func TestEscape(t *testing.T) {
 		"\u3164":                          `\u3164`,
 		"x\u0301\u0301\u0301\u0301\u0301": "x\u0301\u0301\u0301\u0301" + `\u0301`,
 	} {
-		if got := plain(in); got != want {
-			t.Errorf("plain(%+q) = %+q, want %+q", in, got, want)
+		if got := Plain(in); got != want {
+			t.Errorf("Plain(%+q) = %+q, want %+q", in, got, want)
 		}
 	}
 	for in, want := range map[string]string{
