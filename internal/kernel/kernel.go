@@ -2,7 +2,7 @@
 // 16-bit floats and the sums that weight evidence is made of.
 //
 // Each loop exists twice: in plain Go, which is the definition, and in
-// assembly written by the generator in internal/kernel/gen for amd64 with AVX2,
+// assembly written by the generator in internal/asm for amd64 with AVX2,
 // FMA and F16C. Both give the same bits: the sums have a fixed order (eight
 // float64 lanes by element index modulo eight, folded pairwise), and each
 // product is added with one rounding (math.FMA). Tests compare them.

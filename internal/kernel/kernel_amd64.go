@@ -2,7 +2,7 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-//go:generate go run -C gen . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel
+//go:generate go run -C ../asm ./kernel -out ../kernel/kernel_amd64.s -stubs ../kernel/stubs_amd64.go -pkg kernel
 
 var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C()
 

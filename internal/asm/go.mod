@@ -1,4 +1,4 @@
-module github.com/btu-scan/btu-scan/internal/kernel/gen
+module github.com/btu-scan/btu-scan/internal/asm
 
 go 1.26.0
 

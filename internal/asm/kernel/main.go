@@ -1,4 +1,4 @@
-// Command gen writes the amd64 assembly of package kernel. It is a module of
+// Command kernel writes the amd64 assembly of package kernel. It is a module of
 // its own so that its dependency (avo) stays out of the program's.
 //
 //	go generate ./internal/kernel
