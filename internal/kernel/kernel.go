@@ -55,6 +55,35 @@ func DecodeF16(dst []float32, src []byte) {
 	decodeF16(dst, src[:2*len(dst)])
 }
 
+// EncodeBF16 writes src as little-endian bfloat16 numbers, rounded towards zero:
+// exactly, where they were decoded from such numbers.
+func EncodeBF16(dst []byte, src []float32) {
+	for i, x := range src {
+		binary.LittleEndian.PutUint16(dst[2*i:], uint16(math.Float32bits(x)>>16))
+	}
+}
+
+// EncodeF16 writes src, numbers that were decoded from half-precision numbers,
+// as such. Others lose bits or their value.
+func EncodeF16(dst []byte, src []float32) {
+	for i, x := range src {
+		binary.LittleEndian.PutUint16(dst[2*i:], f16Bits(x))
+	}
+}
+
+// f16Bits is the inverse of F16.
+func f16Bits(x float32) uint16 {
+	bits := math.Float32bits(x)
+	sign, e, m := uint16(bits>>16&0x8000), int(bits>>23&0xff), uint16(bits>>13&0x3ff)
+	switch {
+	case e == 0xff:
+		return sign | 0x7c00 | m
+	case e > 112:
+		return sign | uint16(e-112)<<10 | m
+	}
+	return sign | uint16(math.Abs(float64(x))*(1<<24))
+}
+
 // F16 is the value of the IEEE 754 half-precision number with bits h.
 func F16(h uint16) float32 {
 	sign, e, m := uint32(h>>15)<<31, uint32(h>>10)&0x1f, uint32(h)&0x3ff

@@ -127,3 +127,24 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+func TestEncodeIsTheInverseOfDecode(t *testing.T) {
+	src, back := make([]byte, 2<<16), make([]byte, 2<<16)
+	for i := range 1 << 16 {
+		binary.LittleEndian.PutUint16(src[2*i:], uint16(i))
+	}
+	x := make([]float32, 1<<16)
+	for name, f := range map[string]struct {
+		decode func([]float32, []byte)
+		encode func([]byte, []float32)
+	}{"bf16": {DecodeBF16, EncodeBF16}, "f16": {DecodeF16, EncodeF16}} {
+		f.decode(x, src)
+		f.encode(back, x)
+		for i := range 1 << 16 {
+			got := binary.LittleEndian.Uint16(back[2*i:])
+			if got != uint16(i) && !(math.IsNaN(float64(x[i])) && got == uint16(i)|0x200) { // made quiet
+				t.Fatalf("%s: %#04x came back as %#04x", name, i, got)
+			}
+		}
+	}
+}
