@@ -3,6 +3,7 @@ package loader
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"github.com/go-json-experiment/json"
@@ -140,4 +141,25 @@ func (c *Checkpoint) parseAdapter(data []byte) error {
 	}
 	c.adapter = raw.Base
 	return nil
+}
+
+// ReadFile returns the bytes of a file of the model folder, such as
+// config.json. Names do not leave the folder, and a file larger than 64 MiB is
+// refused.
+//
+// Errors: fs.ErrNotExist where there is no such file or no folder.
+func (c *Checkpoint) ReadFile(name string) ([]byte, error) {
+	if c.dir == "" {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	f, err := openFolder(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	data, err := f.read(name)
+	if err == nil && data == nil {
+		err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return data, err
 }

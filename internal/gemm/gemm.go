@@ -275,6 +275,27 @@ func sized(buf *[]float32, n int) []float32 {
 	return (*buf)[:n]
 }
 
+// Small sets c = a·b, or adds to it, on the calling goroutine and without
+// packing a, which pays for the products of one head of attention. buf must have
+// PackedLen elements of b's size.
+func Small(c, a, b Matrix, buf []float32, add bool) {
+	if c.Rows != a.Rows || c.Cols != b.Cols || a.Cols != b.Rows || c.CS != 1 && c.Cols > 1 {
+		panic(fmt.Sprintf("gemm: %d x %d = %d x %d times %d x %d", c.Rows, c.Cols, a.Rows, a.Cols, b.Rows, b.Cols))
+	}
+	a.check()
+	b.check()
+	c.check()
+	if c.Rows == 0 || c.Cols == 0 {
+		return
+	}
+	w := best.width
+	packed := Packed{arch: best, k: b.Rows, n: b.Cols, data: buf[:PackedLen(b.Rows, b.Cols)]}
+	for i := range packed.panels() {
+		fillPanel(packed.data[i*b.Rows*w:][:b.Rows*w], w, b.Slice(0, b.Rows, i*w, min((i+1)*w, b.Cols)))
+	}
+	mulBlock(c, operand{Matrix: a}, &packed, Options{Add: add}, 0, c.Rows, 0, packed.panels())
+}
+
 // fill is a product of no terms.
 func fill(c Matrix, opt Options, i0, i1, j0, j1 int) {
 	for i := i0; i < i1 && !opt.Add; i++ {
@@ -403,6 +424,28 @@ func PackColumns(p Parallel, k, n int, s Storage, read func(dst []float32, j int
 		}
 	})
 	return b, cmp.Or(errs...)
+}
+
+// PackT packs the transpose of the matrix that was packed into buf, which must
+// have PackedLen elements of its size.
+func (b *Packed) PackT(p Parallel, buf []float32) *Packed {
+	w := b.arch.width
+	t := &Packed{arch: b.arch, k: b.n, n: b.k, data: buf[:(b.k+w-1)/w*w*b.n]}
+	p.do(t.panels(), func(i int) {
+		scratched := scratch.Get().(*[]float32)
+		defer scratch.Put(scratched)
+		dst := t.data[i*t.k*w:][:t.k*w]
+		rows := min(w, b.k-i*w) // of b, columns of t
+		if rows < w {
+			clear(dst)
+		}
+		for panel := range b.panels() {
+			cols := min(w, b.n-panel*w)
+			src := b.panel(panel, i*w, rows, sized(scratched, w*w))
+			transpose(dst[panel*w*w:], w, Matrix{src, cols, rows, 1, w})
+		}
+	})
+	return t
 }
 
 // Unpack copies columns j and on into dst, as many as fit, each contiguous.

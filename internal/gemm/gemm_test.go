@@ -129,6 +129,21 @@ func TestMul(t *testing.T) {
 	})
 }
 
+func TestSmall(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for _, s := range [][3]int{{1, 1, 1}, {5, 7, 3}, {25, 25, 32}, {31, 64, 45}, {3, 0, 2}} {
+		m, n, k := s[0], s[1], s[2]
+		a, b := Dense(random(r, m*k), k, m).T(), Dense(random(r, k*n), n, k).T()
+		got, want := Dense(random(r, m*n), m, n), Dense(make([]float32, m*n), m, n)
+		copy(want.Data, got.Data)
+		Small(got, a, b, make([]float32, PackedLen(k, n)), true)
+		Mul(nil, want, a, Pack(nil, b, nil), Options{Add: true})
+		if !slices.Equal(got.Data, want.Data) {
+			t.Errorf("%v: other numbers than Mul", s)
+		}
+	}
+}
+
 // The bits of an element depend on its row and column alone.
 func TestSameBitsInAnyCompany(t *testing.T) {
 	on(t, func(t *testing.T, arch *arch) {
@@ -195,6 +210,11 @@ func TestPackColumns(t *testing.T) {
 		Mul(spread, got, a, p, Options{})
 		back := make([]float32, len(w))
 		p.Unpack(back, 0)
+		turned := p.PackT(spread, make([]float32, PackedLen(45, 300)))
+		direct := Pack(nil, columns, nil)
+		if !slices.Equal(turned.data, direct.data) {
+			t.Errorf("%s: the transpose differs", name)
+		}
 		if !slices.Equal(got.Data, want.Data) || !slices.Equal(back, w) {
 			t.Errorf("%s: other numbers", name)
 		}

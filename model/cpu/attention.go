@@ -1,0 +1,302 @@
+package cpu
+
+import (
+	"context"
+	"math"
+
+	"github.com/btu-scan/btu-scan/internal/gemm"
+	"github.com/btu-scan/btu-scan/internal/vecmath"
+	"github.com/btu-scan/btu-scan/model/arch"
+)
+
+// An attention layer. Its products are small, so each sequence and head is one
+// task. The weights of the heads are not kept for the backward pass: computing
+// them again costs less than the memory.
+type attention struct {
+	arch.Attention
+	qkv, q, k, v, o *linear
+	qNorm, kNorm    *norm
+	bias            *param // [buckets x heads]; nil for none
+
+	cos, sin []float32 // of the rotary embedding, [positions x HeadDim/2]
+}
+
+// attentionState is what the backward pass needs.
+type attentionState struct {
+	q, k, v gemm.Matrix // as the heads see them
+	ctx     gemm.Matrix // what the heads give, side by side
+
+	rawQ, rawK   gemm.Matrix // before QNorm and KNorm
+	normQ, normK moments
+}
+
+func (e *Engine) attention(a *arch.Attention) *attention {
+	l := &attention{
+		Attention: *a, qkv: e.linear(a.QKV), q: e.linear(a.Q), k: e.linear(a.K), v: e.linear(a.V), o: e.linear(a.O),
+		qNorm: e.newNorm(a.QNorm), kNorm: e.newNorm(a.KNorm),
+	}
+	if a.Bias != nil {
+		l.bias = e.param(a.Bias.Weight)
+	}
+	return l
+}
+
+func (l *attention) ready(ctx context.Context, e *Engine) error {
+	for _, m := range []*linear{l.qkv, l.q, l.k, l.v, l.o} {
+		if err := m.ready(ctx, e); err != nil {
+			return err
+		}
+	}
+	for _, n := range []*norm{l.qNorm, l.kNorm} {
+		if err := n.ready(ctx); err != nil {
+			return err
+		}
+	}
+	if l.bias != nil {
+		if _, err := l.bias.values(ctx); err != nil {
+			return err
+		}
+	}
+	l.turns(e.longest)
+	return nil
+}
+
+// turns computes the rotary embedding's cosines and sines for so many
+// positions.
+func (l *attention) turns(positions int) {
+	if l.Rotary == nil || len(l.cos) >= positions*len(l.Rotary.Frequencies) {
+		return
+	}
+	l.cos, l.sin = l.cos[:0], l.sin[:0]
+	for p := range positions {
+		for _, f := range l.Rotary.Frequencies {
+			// Angles in float32, as the models were trained with.
+			sin, cos := math.Sincos(float64(float32(p) * float32(f)))
+			l.cos = append(l.cos, float32(cos)*l.Rotary.Factor)
+			l.sin = append(l.sin, float32(sin)*l.Rotary.Factor)
+		}
+	}
+}
+
+// forward sets y for the rows x.
+func (l *attention) forward(e *Engine, y, x gemm.Matrix) *attentionState {
+	rows := x.Rows
+	nq, nk := l.Heads*l.HeadDim, l.KVHeads*l.HeadDim
+	s := &attentionState{}
+	if l.qkv != nil {
+		all := e.arena.matrix(rows, nq+2*nk)
+		l.qkv.forward(e, all, x, nil)
+		s.q, s.k, s.v = all.Slice(0, rows, 0, nq), all.Slice(0, rows, nq, nq+nk), all.Slice(0, rows, nq+nk, nq+2*nk)
+	} else {
+		s.q, s.k, s.v = e.arena.matrix(rows, nq), e.arena.matrix(rows, nk), e.arena.matrix(rows, nk)
+		l.q.forward(e, s.q, x, nil)
+		l.k.forward(e, s.k, x, nil)
+		l.v.forward(e, s.v, x, nil)
+	}
+	if l.qNorm != nil {
+		s.rawQ, s.rawK = s.q, s.k
+		s.q, s.k = e.arena.matrix(rows, nq), e.arena.matrix(rows, nk)
+		s.normQ, s.normK = l.qNorm.moments(e, rows*l.Heads), l.kNorm.moments(e, rows*l.KVHeads)
+		l.qNorm.forward(e, l.perHead(s.q), l.perHead(s.rawQ), s.normQ)
+		l.kNorm.forward(e, l.perHead(s.k), l.perHead(s.rawK), s.normK)
+	}
+	l.rotate(e, s.q, s.k, vecmath.Rotate)
+	s.ctx = e.arena.matrix(rows, nq)
+	group := l.Heads / l.KVHeads
+	e.do(e.batch.Len()*l.Heads, func(task int) {
+		seq, head := task/l.Heads, task%l.Heads
+		from, to := e.batch.Starts[seq], e.batch.Starts[seq+1]
+		n := to - from
+		q, k, v := l.head(s.q, from, to, head), l.head(s.k, from, to, head/group), l.head(s.v, from, to, head/group)
+		mem, back := borrow(n*n + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
+		defer scratch.Put(back)
+		p, buf := gemm.Dense(mem[:n*n], n, n), mem[n*n:]
+		l.weights(p, q, k, buf, head, nil)
+		gemm.Small(l.head(s.ctx, from, to, head), p, v, buf, false)
+	})
+	l.o.forward(e, y, s.ctx, nil)
+	return s
+}
+
+// perHead is a matrix without gaps with a row per head.
+func (l *attention) perHead(m gemm.Matrix) gemm.Matrix {
+	return gemm.Dense(m.Data, m.Rows*m.Cols/l.HeadDim, l.HeadDim)
+}
+
+// head is the part of m that belongs to one head of one sequence.
+func (l *attention) head(m gemm.Matrix, from, to, head int) gemm.Matrix {
+	return m.Slice(from, to, head*l.HeadDim, (head+1)*l.HeadDim)
+}
+
+// rotate turns the heads of queries and keys by their positions.
+func (l *attention) rotate(e *Engine, q, k gemm.Matrix, turn func(x, cos, sin []float32)) {
+	if l.Rotary == nil {
+		return
+	}
+	half := l.HeadDim / 2
+	e.rows(q.Rows, func(i0, i1 int) {
+		for i := i0; i < i1; i++ {
+			p := int(e.positions[i]) * half
+			cos, sin := l.cos[p:p+half], l.sin[p:p+half]
+			for _, m := range []gemm.Matrix{q, k} {
+				for h := 0; h < m.Cols; h += l.HeadDim {
+					turn(m.Row(i)[h:h+l.HeadDim], cos, sin)
+				}
+			}
+		}
+	})
+}
+
+// sees is the range of tokens that token i of n attends to.
+func (l *attention) sees(i, n int) (from, to int) {
+	if l.Causal {
+		n = i + 1
+	}
+	if l.Window > 0 {
+		from = max(0, i-l.Window+1)
+	}
+	return from, n
+}
+
+// weights sets p to the softmax of a head's products. With caps, it also keeps
+// the derivative of the soft cap.
+func (l *attention) weights(p, q, k gemm.Matrix, buf []float32, head int, caps []float32) {
+	n := p.Rows
+	gemm.Small(p, q, k.T(), buf, false)
+	for i := range n {
+		row := p.Row(i)
+		from, to := l.sees(i, n)
+		seen, factor := row[from:to], l.Scale
+		if l.bias != nil || l.SoftCap > 0 {
+			vecmath.Scale(seen, l.Scale, seen)
+			factor = 1
+		}
+		if l.SoftCap > 0 {
+			vecmath.Scale(seen, 1/l.SoftCap, seen)
+			vecmath.Tanh(seen, seen)
+			if caps != nil {
+				for j, t := range seen {
+					caps[i*n+from+j] = 1 - t*t
+				}
+			}
+			vecmath.Scale(seen, l.SoftCap, seen)
+		}
+		if l.bias != nil {
+			for j := range seen {
+				seen[j] += l.bias.w[l.bucket(from+j-i)*l.Heads+head]
+			}
+		}
+		vecmath.Softmax(seen, seen, factor)
+		clear(row[:from])
+		clear(row[to:])
+	}
+}
+
+// bucket is the row of the relative bias for a key at that distance from the
+// query (transformers' relative_position_bucket, in its precision).
+func (l *attention) bucket(distance int) int {
+	half := l.bias.rows() / 2
+	bucket := 0
+	if distance > 0 {
+		bucket = half
+	} else {
+		distance = -distance
+	}
+	exact := half / 2
+	if distance < exact {
+		return bucket + distance
+	}
+	x := float32(math.Log(float64(float32(distance)/float32(exact)))) / float32(math.Log(float64(l.Bias.MaxDistance)/float64(exact)))
+	return bucket + min(half-1, exact+int(x*float32(half-exact)))
+}
+
+// backward sets dx, given dy and the x and state of the forward pass.
+func (l *attention) backward(e *Engine, dx, dy, x gemm.Matrix, s *attentionState) {
+	rows := x.Rows
+	dctx := e.arena.matrix(rows, s.ctx.Cols)
+	l.o.backward(e, dctx, dy, s.ctx, false, nil)
+
+	var dq, dk, dv, all gemm.Matrix
+	nq, nk := s.q.Cols, s.k.Cols
+	if l.qkv != nil {
+		all = e.arena.matrix(rows, nq+2*nk)
+		dq, dk, dv = all.Slice(0, rows, 0, nq), all.Slice(0, rows, nq, nq+nk), all.Slice(0, rows, nq+nk, nq+2*nk)
+	} else {
+		dq, dk, dv = e.arena.matrix(rows, nq), e.arena.matrix(rows, nk), e.arena.matrix(rows, nk)
+	}
+	var dbias []float32 // [sequences x heads x buckets]
+	wantBias := e.wants(l.bias)
+	if wantBias {
+		dbias = e.arena.get(e.batch.Len() * l.bias.Len())
+		clear(dbias)
+	}
+	group := l.Heads / l.KVHeads
+	e.do(e.batch.Len()*l.KVHeads, func(task int) {
+		seq, kvHead := task/l.KVHeads, task%l.KVHeads
+		from, to := e.batch.Starts[seq], e.batch.Starts[seq+1]
+		n := to - from
+		size := n * n
+		capSize := 0
+		if l.SoftCap > 0 {
+			capSize = size
+		}
+		mem, back := borrow(2*size + capSize + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
+		defer scratch.Put(back)
+		p, dp, buf := gemm.Dense(mem[:size], n, n), gemm.Dense(mem[size:2*size], n, n), mem[2*size+capSize:]
+		var caps []float32
+		if capSize > 0 {
+			caps = mem[2*size : 3*size]
+		}
+		k, v := l.head(s.k, from, to, kvHead), l.head(s.v, from, to, kvHead)
+		dkh, dvh := l.head(dk, from, to, kvHead), l.head(dv, from, to, kvHead)
+		for i := range group {
+			head := kvHead*group + i
+			q, dout := l.head(s.q, from, to, head), l.head(dctx, from, to, head)
+			l.weights(p, q, k, buf, head, caps)
+			gemm.Small(dvh, p.T(), dout, buf, i > 0)
+			gemm.Small(dp, dout, v.T(), buf, false)
+			for r := range n {
+				a, b := l.sees(r, n)
+				row := dp.Row(r)
+				clear(row[:a])
+				clear(row[b:])
+				factor := l.Scale
+				if wantBias { // the bias is added after the scale
+					factor = 1
+				}
+				vecmath.SoftmaxGrad(row[a:b], p.Row(r)[a:b], row[a:b], factor)
+				if caps != nil {
+					vecmath.Mul(row[a:b], row[a:b], caps[r*n+a:r*n+b])
+				}
+				if wantBias {
+					sums := dbias[(seq*l.Heads+head)*l.bias.rows():]
+					for j, g := range row {
+						sums[l.bucket(j-r)] += g
+					}
+					vecmath.Scale(row, l.Scale, row)
+				}
+			}
+			gemm.Small(l.head(dq, from, to, head), dp, k, buf, false)
+			gemm.Small(dkh, dp.T(), q, buf, i > 0)
+		}
+	})
+	if wantBias {
+		g := l.bias.zeroed()
+		for i, d := range dbias {
+			bucket, head := i%l.bias.rows(), i/l.bias.rows()%l.Heads
+			g[bucket*l.Heads+head] += d
+		}
+	}
+	l.rotate(e, dq, dk, vecmath.RotateBack)
+	if l.qNorm != nil {
+		l.qNorm.backward(e, l.perHead(dq), l.perHead(dq), l.perHead(s.rawQ), s.normQ)
+		l.kNorm.backward(e, l.perHead(dk), l.perHead(dk), l.perHead(s.rawK), s.normK)
+	}
+	if l.qkv != nil {
+		l.qkv.backward(e, dx, all, x, false, nil)
+		return
+	}
+	l.q.backward(e, dx, dq, x, false, nil)
+	l.k.backward(e, dx, dk, x, true, nil)
+	l.v.backward(e, dx, dv, x, true, nil)
+}

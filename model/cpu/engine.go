@@ -1,0 +1,383 @@
+// Package cpu runs and differentiates transformers on the processor, in Go and
+// generated assembly.
+//
+// Layers have an explicit forward and backward pass; there is no general
+// automatic differentiation. Sequences lie end to end, so nothing is computed
+// for padding. A result has the same bits for any number of workers, and that
+// of a sequence has the same bits in any batch.
+//
+// Parameters are read from the checkpoint when a pass first needs them: of the
+// token embedding only the rows of the batch. Matrices that are not trained are
+// kept packed, in the type they are stored in.
+package cpu
+
+import (
+	"context"
+	"math"
+	"runtime"
+
+	"github.com/btu-scan/btu-scan/internal/gemm"
+	"github.com/btu-scan/btu-scan/internal/vecmath"
+	"github.com/btu-scan/btu-scan/loader"
+	"github.com/btu-scan/btu-scan/model/arch"
+)
+
+// An Engine runs one network. It is not safe for concurrent use.
+type Engine struct {
+	net    *arch.Network
+	params map[string]*param
+	par    gemm.Parallel
+	arena  arena
+	packs  []float32 // for the right-hand side of one product at a time
+	train  bool      // parameters change: keep no packed copies
+	want   arch.Grads
+
+	embedding embedding
+	layers    []layer
+	norm      *norm
+	head      head
+
+	// The current pass.
+	batch     *arch.Batch
+	positions []int32 // of the tokens in their sequences
+	longest   int     // sequence
+	keep      bool    // for a backward pass
+	tape      tape
+}
+
+// A layer is a residual step.
+type layer struct {
+	in, out, sum *norm
+	attention    *attention
+	mlp          *mlp
+}
+
+// tape is what a forward pass keeps for a backward pass.
+type tape struct {
+	embedding embeddingState
+	layers    []layerState
+	last      gemm.Matrix // what the last layer gave
+	lastNorm  moments
+	head      headState
+}
+
+type layerState struct {
+	x, in, f, sum            gemm.Matrix // f is what Out sees, sum what Sum sees
+	inNorm, outNorm, sumNorm moments
+	attention                *attentionState
+	mlp                      *mlpState
+}
+
+// Options adjust New. The zero value is the useful one.
+type Options struct {
+	// Workers is the number of goroutines. Optional: one per processor.
+	Workers int
+	// Train says that Update will be called: no packed copies are made.
+	Train bool
+}
+
+// New returns an engine for a network whose parameters tensor gives; they must
+// have the shapes that the network states, and live as long as the engine.
+func New(net *arch.Network, tensor func(name string) *loader.Tensor, opt Options) *Engine {
+	n := opt.Workers
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	e := &Engine{net: net, params: map[string]*param{}, par: workers(n), train: opt.Train}
+	for _, p := range net.Params {
+		e.params[p.Name] = &param{Param: p, tensor: tensor(p.Name), fresh: true}
+	}
+	e.embedding = e.newEmbedding(&net.Embedding)
+	for i := range net.Layers {
+		l := &net.Layers[i]
+		one := layer{in: e.newNorm(l.In), out: e.newNorm(l.Out), sum: e.newNorm(l.Sum)}
+		if l.Attention != nil {
+			one.attention = e.attention(l.Attention)
+		} else {
+			one.mlp = e.mlp(l.MLP)
+		}
+		e.layers = append(e.layers, one)
+	}
+	e.norm = e.newNorm(net.Norm)
+	e.head = head{Head: net.Head, dense: e.linear(net.Head.Dense), out: e.linear(net.Head.Out)}
+	return e
+}
+
+// Network is the network that the engine runs.
+func (e *Engine) Network() *arch.Network { return e.net }
+
+// param returns the parameter, or nil if there is none.
+func (e *Engine) param(p arch.Param) *param { return e.params[p.Name] }
+
+// wants reports whether the gradient of p is wanted.
+func (e *Engine) wants(p *param) bool {
+	return p != nil && (e.want >= arch.AllGrads || e.want == arch.EmbeddingGrads && p == e.embedding.tokens)
+}
+
+// do runs tasks on the workers.
+func (e *Engine) do(n int, task func(i int)) {
+	if e.par == nil || n == 1 {
+		for i := range n {
+			task(i)
+		}
+		return
+	}
+	e.par(n, task)
+}
+
+// rows runs task over ranges of n rows.
+func (e *Engine) rows(n int, task func(i0, i1 int)) {
+	const rows = 16
+	e.do((n+rows-1)/rows, func(i int) { task(i*rows, min((i+1)*rows, n)) })
+}
+
+// panels returns memory for a packed k x n matrix, until the next call.
+func (e *Engine) panels(k, n int) []float32 {
+	size := gemm.PackedLen(k, n)
+	if len(e.packs) < size {
+		e.packs = make([]float32, size)
+	}
+	return e.packs[:size]
+}
+
+// Forward returns the network's output for the batch, one row of
+// Network().Width() numbers per sequence or position (Network().Rows). keep
+// says that Backward will follow. The result is the engine's until its next
+// pass.
+func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) ([]float32, error) {
+	if err := e.net.Check(b); err != nil {
+		return nil, err
+	}
+	e.batch, e.keep = b, keep
+	e.arena.release(mark{})
+	e.positions, e.longest = e.positions[:0], 0
+	for i := range b.Len() {
+		n := b.Starts[i+1] - b.Starts[i]
+		e.longest = max(e.longest, n)
+		for p := range n {
+			e.positions = append(e.positions, int32(p))
+		}
+	}
+	rows := len(b.IDs)
+	// Without a backward pass, two matrices change places.
+	var space [2]gemm.Matrix
+	if !keep {
+		space = [2]gemm.Matrix{e.arena.matrix(rows, e.net.Hidden), e.arena.matrix(rows, e.net.Hidden)}
+	}
+	next := func(i int) gemm.Matrix {
+		if keep {
+			return e.arena.matrix(rows, e.net.Hidden)
+		}
+		return space[i%2]
+	}
+	x := next(0)
+	m := e.arena.mark()
+	var err error
+	if e.tape.embedding, err = e.embedding.forward(ctx, e, x); err != nil {
+		return nil, err
+	}
+	e.tape.layers = e.tape.layers[:0]
+	for i := range e.layers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		l := &e.layers[i]
+		if err := l.ready(ctx, e); err != nil {
+			return nil, err
+		}
+		if !keep {
+			e.arena.release(m)
+		}
+		y := next(i + 1)
+		e.tape.layers = append(e.tape.layers, l.forward(e, y, x))
+		x = y
+	}
+	if e.norm != nil {
+		if err := e.norm.ready(ctx); err != nil {
+			return nil, err
+		}
+		e.tape.last, e.tape.lastNorm = x, e.norm.moments(e, rows)
+		y := next(len(e.layers) + 1)
+		e.norm.forward(e, y, x, e.tape.lastNorm)
+		x = y
+	}
+	if err := e.head.ready(ctx, e); err != nil {
+		return nil, err
+	}
+	return e.head.forward(e, x).Data, nil
+}
+
+// Hidden is the last hidden states of the last forward pass, one row per token,
+// the engine's until its next pass.
+func (e *Engine) Hidden() []float32 { return e.tape.head.x.Data }
+
+// Backward adds the gradients of a loss whose gradient with regard to the output
+// of the last Forward, which must have kept, is dout. It returns the gradients
+// with regard to the rows of the token embedding, one per token, which are the
+// engine's until its next pass.
+func (e *Engine) Backward(ctx context.Context, dout []float32, want arch.Grads) ([]float32, error) {
+	if !e.keep || len(dout) != e.net.Rows(e.batch)*e.net.Width() {
+		panic("cpu: Backward without a Forward that kept, or with gradients of another length")
+	}
+	e.keep = false
+	e.want = want
+	rows := len(e.batch.IDs)
+	dy, dx := e.arena.matrix(rows, e.net.Hidden), e.arena.matrix(rows, e.net.Hidden)
+	m := e.arena.mark()
+	e.head.backward(e, dy, gemm.Dense(dout, e.net.Rows(e.batch), e.net.Width()))
+	if e.norm != nil {
+		e.norm.backward(e, dy, dy, e.tape.last, e.tape.lastNorm)
+	}
+	for i := len(e.layers) - 1; i >= 0; i-- {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		e.arena.release(m)
+		e.layers[i].backward(e, dx, dy, &e.tape.layers[i])
+		dx, dy = dy, dx
+	}
+	e.arena.release(m)
+	return e.embedding.backward(e, dy), nil
+}
+
+func (l *layer) ready(ctx context.Context, e *Engine) error {
+	for _, n := range []*norm{l.in, l.out, l.sum} {
+		if err := n.ready(ctx); err != nil {
+			return err
+		}
+	}
+	if l.attention != nil {
+		return l.attention.ready(ctx, e)
+	}
+	return l.mlp.ready(ctx, e)
+}
+
+// forward sets y.
+func (l *layer) forward(e *Engine, y, x gemm.Matrix) layerState {
+	rows := x.Rows
+	s := layerState{x: x, in: x}
+	if l.in != nil {
+		s.in, s.inNorm = e.arena.matrix(rows, x.Cols), l.in.moments(e, rows)
+		l.in.forward(e, s.in, x, s.inNorm)
+	}
+	f := y
+	if l.out != nil || l.sum != nil {
+		f = e.arena.matrix(rows, x.Cols)
+	}
+	if l.attention != nil {
+		s.attention = l.attention.forward(e, f, s.in)
+	} else {
+		s.mlp = l.mlp.forward(e, f, s.in)
+	}
+	if l.out != nil {
+		s.outNorm = l.out.moments(e, rows)
+	}
+	if l.sum != nil {
+		s.sumNorm = l.sum.moments(e, rows)
+	}
+	s.f, s.sum = f, f
+	e.rows(rows, func(i0, i1 int) {
+		for i := i0; i < i1; i++ {
+			row := f.Row(i)
+			if l.out != nil {
+				l.out.row(y.Row(i), row, s.outNorm, i)
+				row = y.Row(i)
+			}
+			vecmath.AddTo(row, x.Row(i))
+			if l.sum != nil {
+				l.sum.row(y.Row(i), row, s.sumNorm, i)
+			}
+		}
+	})
+	return s
+}
+
+// backward sets dx; it may change dy.
+func (l *layer) backward(e *Engine, dx, dy gemm.Matrix, s *layerState) {
+	rows := dy.Rows
+	if l.sum != nil {
+		l.sum.backward(e, dy, dy, s.sum, s.sumNorm)
+	}
+	df := dy
+	if l.out != nil {
+		df = e.arena.matrix(rows, dy.Cols)
+		l.out.backward(e, df, dy, s.f, s.outNorm)
+	}
+	if l.attention != nil {
+		l.attention.backward(e, dx, df, s.in, s.attention)
+	} else {
+		l.mlp.backward(e, dx, df, s.in, s.mlp)
+	}
+	if l.in != nil {
+		l.in.backward(e, dx, dx, s.x, s.inNorm)
+	}
+	e.rows(rows, func(i0, i1 int) {
+		for i := i0; i < i1; i++ {
+			vecmath.AddTo(dx.Row(i), dy.Row(i))
+		}
+	})
+}
+
+// ZeroGrads forgets the gradients of all parameters.
+func (e *Engine) ZeroGrads() {
+	for _, p := range e.params {
+		p.zeroGradient()
+	}
+}
+
+// Update steps the parameters by their gradients and returns the norm of the
+// gradients before it was limited. A parameter without a gradient has one of
+// zeros.
+func (e *Engine) Update(ctx context.Context, u arch.Update) (norm float64, err error) {
+	type job struct {
+		p    *param
+		opt  arch.ParamUpdate
+		part [2]int
+	}
+	var jobs []job
+	var changed []*param
+	for _, known := range e.net.Params {
+		p := e.params[known.Name]
+		opt := u.Param(p.Name)
+		if opt.Frozen || p.Len() == 0 {
+			continue
+		}
+		if p.g == nil || p.fresh {
+			p.zeroed()
+		}
+		if err := p.prepare(ctx); err != nil {
+			return 0, err
+		}
+		changed = append(changed, p)
+		for _, part := range p.parts() {
+			jobs = append(jobs, job{p, opt, part})
+		}
+	}
+	scale := 1.0
+	if sums := make([]float64, len(jobs)); u.MaxNorm > 0 {
+		e.do(len(jobs), func(i int) {
+			j := jobs[i]
+			sums[i] = j.p.norm2(j.part[0], j.part[1], j.opt.Rows)
+		})
+		for _, s := range sums {
+			norm += s
+		}
+		norm = math.Sqrt(norm)
+		// As torch.nn.utils.clip_grad_norm_ has it.
+		scale = min(1, u.MaxNorm/(norm+1e-6))
+	}
+	t := float64(u.Step)
+	step := vecmath.AdamWStep{
+		Beta1: u.Beta1, Beta2: u.Beta2, Eps: u.Eps, GradScale: scale,
+		Bias1: 1 - math.Pow(u.Beta1, t), Bias2: 1 - math.Pow(u.Beta2, t),
+	}
+	e.do(len(jobs), func(i int) {
+		j, s := jobs[i], step
+		s.LR, s.Decay = j.opt.LR, j.opt.Decay
+		j.p.update(j.part[0], j.part[1], s, j.opt.Rows)
+	})
+	for _, p := range changed {
+		p.version++
+	}
+	return norm, nil
+}

@@ -1,0 +1,136 @@
+package cpu
+
+import (
+	"context"
+
+	"github.com/btu-scan/btu-scan/internal/gemm"
+	"github.com/btu-scan/btu-scan/internal/vecmath"
+	"github.com/btu-scan/btu-scan/model/arch"
+)
+
+// A head makes the output of the last hidden states.
+type head struct {
+	arch.Head
+	dense, out *linear
+}
+
+type headState struct {
+	x      gemm.Matrix // the last hidden states
+	rows   []int       // of x, by row of pooled; nil for the mean
+	pooled gemm.Matrix
+	mid    gemm.Matrix // what Dense gave
+	act    gemm.Matrix
+	logits gemm.Matrix
+}
+
+func (h *head) ready(ctx context.Context, e *Engine) error {
+	if err := h.dense.ready(ctx, e); err != nil {
+		return err
+	}
+	return h.out.ready(ctx, e)
+}
+
+func (h *head) forward(e *Engine, x gemm.Matrix) gemm.Matrix {
+	s := headState{x: x, rows: h.pool(e.batch)}
+	n := e.net.Rows(e.batch)
+	switch {
+	case h.Pool == arch.PoolMean:
+		s.pooled = e.arena.matrix(n, x.Cols)
+		for i := range n {
+			from, to := e.batch.Starts[i], e.batch.Starts[i+1]
+			row := s.pooled.Row(i)
+			clear(row)
+			for t := from; t < to; t++ {
+				vecmath.AddTo(row, x.Row(t))
+			}
+			vecmath.Scale(row, 1/float32(to-from), row)
+		}
+	case s.rows == nil:
+		s.pooled = x
+	default:
+		s.pooled = e.arena.matrix(n, x.Cols)
+		for i, r := range s.rows {
+			copy(s.pooled.Row(i), x.Row(r))
+		}
+	}
+	s.mid, s.act = s.pooled, s.pooled
+	if h.dense != nil {
+		s.mid, s.act = e.arena.matrix(n, h.dense.out), e.arena.matrix(n, h.dense.out)
+		h.dense.forward(e, s.mid, s.pooled, nil)
+		act(h.Act, s.act.Data, s.mid.Data)
+	}
+	s.logits = s.act
+	if h.out != nil {
+		s.logits = e.arena.matrix(n, h.out.out)
+		h.out.forward(e, s.logits, s.act, nil)
+	}
+	if h.SoftCap > 0 {
+		vecmath.Scale(s.logits.Data, 1/h.SoftCap, s.logits.Data)
+		vecmath.Tanh(s.logits.Data, s.logits.Data)
+		vecmath.Scale(s.logits.Data, h.SoftCap, s.logits.Data)
+	}
+	e.tape.head = s
+	return s.logits
+}
+
+// pool returns the tokens that the head sees; nil for all, or for their mean.
+func (h *head) pool(b *arch.Batch) []int {
+	switch h.Pool {
+	case arch.PoolFirst:
+		return b.Starts[:b.Len()]
+	case arch.PoolLast:
+		rows := make([]int, b.Len())
+		for i := range rows {
+			r := b.Starts[i+1] - 1
+			for r > b.Starts[i] && int(b.IDs[r]) == h.PadID {
+				r--
+			}
+			rows[i] = r
+		}
+		return rows
+	case arch.PoolNone:
+		return b.Positions
+	}
+	return nil
+}
+
+// backward sets dx, the gradient with regard to the last hidden states.
+func (h *head) backward(e *Engine, dx, dout gemm.Matrix) {
+	s := &e.tape.head
+	n := dout.Rows
+	if h.SoftCap > 0 { // the derivative of c*tanh(z/c) is 1-(y/c)^2
+		d := e.arena.matrix(n, dout.Cols)
+		for i, y := range s.logits.Data {
+			t := y / h.SoftCap
+			d.Data[i] = dout.Data[i] * (1 - t*t)
+		}
+		dout = d
+	}
+	d := dout
+	if h.out != nil {
+		d = e.arena.matrix(n, h.out.in)
+		h.out.backward(e, d, dout, s.act, false, nil)
+	}
+	if h.dense != nil {
+		actGrad(h.Act, d.Data, s.mid.Data, d.Data)
+		dp := e.arena.matrix(n, h.dense.in)
+		h.dense.backward(e, dp, d, s.pooled, false, nil)
+		d = dp
+	}
+	switch {
+	case h.Pool == arch.PoolMean:
+		for i := range n {
+			from, to := e.batch.Starts[i], e.batch.Starts[i+1]
+			for t := from; t < to; t++ {
+				vecmath.Scale(dx.Row(t), 1/float32(to-from), d.Row(i))
+			}
+		}
+	case s.rows == nil:
+		copy(dx.Data, d.Data)
+	default:
+		clear(dx.Data)
+		for i, r := range s.rows {
+			vecmath.AddTo(dx.Row(r), d.Row(i))
+		}
+	}
+}
