@@ -149,7 +149,7 @@ func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) ([]float
 		return nil, err
 	}
 	e.batch, e.keep = b, keep
-	e.arena.release(mark{})
+	e.arena.reset()
 	e.positions, e.longest = e.positions[:0], 0
 	for i := range b.Len() {
 		n := b.Starts[i+1] - b.Starts[i]

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -47,15 +48,19 @@ type arena struct {
 	chunks [][]float32
 	chunk  int // of the next element
 	at     int
+	used   int // elements handed out
+	most   int // of them, since reset
 }
 
 // A mark is a state of an arena.
-type mark struct{ chunk, at int }
+type mark struct{ chunk, at, used int }
 
 // chunkLen is the number of elements of a chunk, unless more are asked for.
 const chunkLen = 1 << 20
 
 func (a *arena) get(n int) []float32 {
+	a.used += n
+	a.most = max(a.most, a.used)
 	for ; a.chunk < len(a.chunks); a.chunk, a.at = a.chunk+1, 0 {
 		if c := a.chunks[a.chunk]; len(c)-a.at >= n {
 			a.at += n
@@ -67,13 +72,27 @@ func (a *arena) get(n int) []float32 {
 	return a.chunks[a.chunk][:n:n]
 }
 
+// reset takes everything back, and makes one chunk of many: matrices of another
+// size would not fill those.
+func (a *arena) reset() {
+	a.release(mark{})
+	if len(a.chunks) > 1 {
+		a.chunks = nil
+		if a.most > 16*chunkLen { // seldom, and worth it: do not hold both
+			runtime.GC()
+		}
+		a.chunks = [][]float32{make([]float32, a.most)}
+	}
+	a.most = 0
+}
+
 // matrix is rows x cols without gaps.
 func (a *arena) matrix(rows, cols int) gemm.Matrix { return gemm.Dense(a.get(rows*cols), rows, cols) }
 
-func (a *arena) mark() mark { return mark{a.chunk, a.at} }
+func (a *arena) mark() mark { return mark{a.chunk, a.at, a.used} }
 
 // release takes back everything handed out since the mark.
-func (a *arena) release(m mark) { a.chunk, a.at = m.chunk, m.at }
+func (a *arena) release(m mark) { a.chunk, a.at, a.used = m.chunk, m.at, m.used }
 
 // scratch lends slices to tasks that run at once.
 var scratch = sync.Pool{New: func() any { return new([]float32) }}

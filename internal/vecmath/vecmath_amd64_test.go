@@ -1,0 +1,9 @@
+package vecmath
+
+func init() {
+	ways["plain"] = func() func() {
+		was := useAVX2
+		useAVX2 = false
+		return func() { useAVX2 = was }
+	}
+}
