@@ -110,7 +110,7 @@ func (c *Checkpoint) loadShards(ctx context.Context, f *folder, name string, dat
 				return &FormatError{Path: path, Off: -1, Msg: fmt.Sprintf("tensor %s is in %s, the index says %s", quoted(t.Name), quoted(shard), quoted(said))}
 			}
 		}
-		if err := c.adopt(got); err != nil {
+		if err := c.adopt(got, m); err != nil {
 			return err
 		}
 	}

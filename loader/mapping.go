@@ -46,6 +46,12 @@ func (m *mapping) close() error {
 	return m.data.Unmap()
 }
 
+// within reports whether part is a part of whole, in memory.
+func within(part, whole []byte) bool {
+	from, base := uintptr(unsafe.Pointer(unsafe.SliceData(part))), uintptr(unsafe.Pointer(unsafe.SliceData(whole)))
+	return len(part) > 0 && from >= base && from-base <= uintptr(len(whole)) && uintptr(len(part)) <= uintptr(len(whole))-(from-base)
+}
+
 // littleEndian says whether this machine stores numbers as safetensors does.
 var littleEndian = func() bool {
 	x := uint16(1)

@@ -118,15 +118,15 @@ func (c *Checkpoint) load(ctx context.Context, f *folder, name string) error {
 		return err
 	}
 	c.format = format
-	return c.adopt(got)
+	return c.adopt(got, m)
 }
 
 func (c *Checkpoint) addFile(f *folder, name string, m *mapping) {
 	c.files = append(c.files, File{Path: filepath.Join(f.dir, name), Size: int64(len(m.data)), data: m})
 }
 
-// adopt adds the contents of a file to the checkpoint.
-func (c *Checkpoint) adopt(got contents) error {
+// adopt adds the contents of a mapped file to the checkpoint.
+func (c *Checkpoint) adopt(got contents, m *mapping) error {
 	c.findings = append(c.findings, got.findings...)
 	c.warnings = append(c.warnings, got.warnings...)
 	if c.byName == nil {
@@ -137,6 +137,7 @@ func (c *Checkpoint) adopt(got contents) error {
 			return &FormatError{Path: t.file, Off: t.pos, Msg: fmt.Sprintf("tensor %s is also in %s", quoted(t.Name), other.file)}
 		}
 		c.byName[t.Name] = t
+		t.mapped = within(t.data, m.data)
 	}
 	c.tensors = append(c.tensors, got.tensors...)
 	sortTensors(c.tensors)

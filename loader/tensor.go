@@ -20,6 +20,7 @@ type Tensor struct {
 	offset int    // of the first element in data, in elements
 	stride []int  // in elements, one per dimension; nil when contiguous
 	big    bool   // elements are big-endian
+	mapped bool   // data is a part of a mapped file
 }
 
 // A view describes where a tensor's elements lie in a storage. All numbers are
@@ -159,6 +160,14 @@ func (t *Tensor) Dim() int {
 		n *= t.Shape[i]
 	}
 	return n
+}
+
+// Forget says that the tensor will not be read soon: its pages leave this
+// process's memory. Reading it again brings them back.
+func (t *Tensor) Forget() {
+	if t.mapped { // dropped from other memory, bytes would be lost
+		forget(t.data)
+	}
 }
 
 // ReadRows decodes rows from, from+1, ... into dst as float32, as many as fit;

@@ -158,3 +158,33 @@ func TestTruncatedWhileOpen(t *testing.T) {
 		}
 	}
 }
+
+func TestForgottenTensorsAreReadAgain(t *testing.T) {
+	ck, err := Open(t.Context(), filepath.Join("..", "testdata", "clean"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ck.Close()
+	for x := range ck.Tensors() {
+		a, b := make([]float32, x.Len()*x.Dim()), make([]float32, x.Len()*x.Dim())
+		if err := x.ReadRows(t.Context(), a, 0); err != nil {
+			t.Fatal(err)
+		}
+		x.Forget()
+		if err := x.ReadRows(t.Context(), b, 0); err != nil || !slices.Equal(a, b) {
+			t.Fatalf("%s: other numbers after Forget: %v", x.Name, err)
+		}
+	}
+}
+
+func TestForgetLeavesOtherMemoryAlone(t *testing.T) {
+	data := make([]byte, 1<<20)
+	for i := range data {
+		data[i] = 1
+	}
+	x := &Tensor{Name: "x", DType: U8, Shape: []int{1 << 20}, data: data}
+	x.Forget()
+	if bytes.IndexByte(data, 0) >= 0 || within(data[:10], data[10:]) || !within(data[5:], data) || within(nil, data) {
+		t.Error("memory that is no file's was dropped, or would be")
+	}
+}

@@ -213,14 +213,17 @@ func sumGo(x []float32) float64 {
 	return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
 }
 
-// deviationGo is the sum of the squares of x-mean.
-func deviationGo(x []float32, mean float32) float64 {
-	s := 0.0
+// roughSumGo need not be exact: see LayerNorm.
+func roughSumGo(x []float32) float64 { return sumGo(x) }
+
+// deviationsGo returns the sums of x-mean and of its squares.
+func deviationsGo(x []float32, mean float32) (s, ss float64) {
 	for _, v := range x {
 		d := float64(v) - float64(mean)
-		s += d * d
+		s += d
+		ss += d * d
 	}
-	return s
+	return s, ss
 }
 
 func normalizeGo(dst, x, w []float32, mean, rstd float32) {

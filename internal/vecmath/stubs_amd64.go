@@ -94,12 +94,12 @@ func reluGradAVX2(dst []float32, x []float32, dy []float32)
 //go:noescape
 func peakAVX2(x []float32) float32
 
-// expSumAVX2 sets dst = exp(factor*(x-top)) and returns the sum; no exponent may be above 0.
+// expSumAVX2 sets dst = exp(factor*(x-top)) and returns the sum, in float32 lanes; no exponent may be above 0.
 //
 //go:noescape
 func expSumAVX2(dst []float32, x []float32, top float32, factor float32) float64
 
-// sumExpAVX2 returns the sum of exp(factor*(x-top)); no exponent may be above 0.
+// sumExpAVX2 returns the sum of exp(factor*(x-top)), in float32 lanes; no exponent may be above 0.
 //
 //go:noescape
 func sumExpAVX2(x []float32, top float32, factor float32) float64
@@ -119,10 +119,15 @@ func softmaxBackAVX2(dst []float32, p []float32, dp []float32, factor float32, s
 //go:noescape
 func sumAVX2(x []float32) float64
 
-// deviationAVX2 returns the sum of the squares of x-mean, in float32 lanes.
+// roughSumAVX2 returns the sum of x, in float32 lanes.
 //
 //go:noescape
-func deviationAVX2(x []float32, mean float32) float64
+func roughSumAVX2(x []float32) float64
+
+// deviationsAVX2 returns the sums of x-mean and of its squares, in float32 lanes.
+//
+//go:noescape
+func deviationsAVX2(x []float32, mean float32) (s float64, ss float64)
 
 // normalizeAVX2 sets dst = (x-mean)*rstd*w.
 //

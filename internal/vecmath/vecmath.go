@@ -170,8 +170,13 @@ func ReLUGrad(dst, x, dy []float32) {
 func LayerNorm(dst, x, w, b []float32, eps float32) (mean, rstd float32) {
 	check(len(x) == len(dst) && len(w) == len(dst) && (b == nil || len(b) == len(dst)))
 	n := float64(max(len(x), 1))
-	mean = float32(sum(x) / n)
-	rstd = float32(1 / math.Sqrt(deviation(x, mean)/n+float64(eps)))
+	// The second pass also tells by how much the mean of the first is wrong
+	// (Chan, Golub and LeVeque, 1983: the corrected two-pass algorithm).
+	rough := float32(roughSum(x) / n)
+	s, ss := deviations(x, rough)
+	s, ss = s/n, ss/n
+	mean = float32(float64(rough) + s)
+	rstd = float32(1 / math.Sqrt(max(0, ss-s*s)+float64(eps)))
 	if b == nil {
 		normalize(dst, x, w, mean, rstd)
 	} else {
@@ -202,8 +207,8 @@ func LayerNormGrad(dx, dw, db, dy, x, w []float32, mean, rstd float32) {
 // returns it for RMSNormGrad.
 func RMSNorm(dst, x, w []float32, eps float32) (rstd float32) {
 	check(len(x) == len(dst) && len(w) == len(dst))
-	n := float64(max(len(x), 1))
-	rstd = float32(1 / math.Sqrt(deviation(x, 0)/n+float64(eps)))
+	_, ss := deviations(x, 0)
+	rstd = float32(1 / math.Sqrt(ss/float64(max(len(x), 1))+float64(eps)))
 	normalize(dst, x, w, 0, rstd)
 	return rstd
 }

@@ -2,6 +2,7 @@ package vecmath
 
 import (
 	"math"
+	"slices"
 
 	"golang.org/x/sys/cpu"
 )
@@ -58,12 +59,20 @@ func exp(dst, x []float32) {
 	expAVX2(dst, x)
 }
 
+// block is how many exponentials are added in float32, an eighth of them in each
+// lane, before the sum goes on in float64.
+const block = 512
+
 func softmax(dst, x []float32, factor float32) {
 	if !useAVX2 || factor < 0 {
 		softmaxGo(dst, x, factor)
 		return
 	}
-	s := expSumAVX2(dst, x, peakAVX2(x), factor)
+	top, s := peakAVX2(x), 0.0
+	for i := 0; i < len(x); i += block {
+		end := min(i+block, len(x))
+		s += expSumAVX2(dst[i:end], x[i:end], top, factor)
+	}
 	scaleAVX2(dst, dst, float32(1/s))
 }
 
@@ -78,7 +87,11 @@ func softmaxGrad(dst, p, dp []float32, factor float32) {
 func logSumExp(x []float32) float64 {
 	if useAVX2 {
 		if top := peakAVX2(x); !math.IsInf(float64(top), 0) {
-			return float64(top) + math.Log(sumExpAVX2(x, top, 1))
+			s := 0.0
+			for part := range slices.Chunk(x, block) {
+				s += sumExpAVX2(part, top, 1)
+			}
+			return float64(top) + math.Log(s)
 		}
 	}
 	return logSumExpGo(x)
@@ -179,11 +192,18 @@ func sum(x []float32) float64 {
 	return sumAVX2(x)
 }
 
-func deviation(x []float32, mean float32) float64 {
+func roughSum(x []float32) float64 {
 	if !useAVX2 {
-		return deviationGo(x, mean)
+		return roughSumGo(x)
 	}
-	return deviationAVX2(x, mean)
+	return roughSumAVX2(x)
+}
+
+func deviations(x []float32, mean float32) (s, ss float64) {
+	if !useAVX2 {
+		return deviationsGo(x, mean)
+	}
+	return deviationsAVX2(x, mean)
 }
 
 func normalize(dst, x, w []float32, mean, rstd float32) {

@@ -1828,7 +1828,6 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-64
 	VBROADCASTSS top+48(FP), Y0
 	VBROADCASTSS factor+52(FP), Y1
 	VXORPS       Y2, Y2, Y2
-	VXORPS       Y3, Y3, Y3
 	XORQ         AX, AX
 	MOVQ         BX, SI
 	ANDQ         $-8, SI
@@ -1836,32 +1835,28 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-64
 	JGE          oneEnd
 
 one:
-	VMOVUPS      (DX)(AX*4), Y4
-	VSUBPS       Y0, Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VMOVUPS      least<>+0(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      round32<>+0(SB), Y5
-	VFMADD231PS  log2e<>+0(SB), Y4, Y5
-	VSUBPS       round32<>+0(SB), Y5, Y6
-	VFNMADD231PS ln2hi<>+0(SB), Y6, Y4
-	VFNMADD231PS ln2lo<>+0(SB), Y6, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VMOVUPS      exp6<>+0(SB), Y6
-	VFMADD213PS  exp5<>+0(SB), Y4, Y6
-	VFMADD213PS  exp4<>+0(SB), Y4, Y6
-	VFMADD213PS  exp3<>+0(SB), Y4, Y6
-	VFMADD213PS  exp2<>+0(SB), Y4, Y6
-	VFMADD213PS  exp1<>+0(SB), Y4, Y6
-	VFMADD213PS  exp0<>+0(SB), Y4, Y6
-	VMULPS       Y5, Y6, Y6
-	VMULPS       unshift<>+0(SB), Y6, Y6
-	VMOVUPS      Y6, (CX)(AX*4)
-	VEXTRACTF128 $0x01, Y6, X4
-	VCVTPS2PD    X6, Y5
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y5, Y2, Y2
-	VADDPD       Y4, Y3, Y3
+	VMOVUPS      (DX)(AX*4), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      least<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      round32<>+0(SB), Y4
+	VFMADD231PS  log2e<>+0(SB), Y3, Y4
+	VSUBPS       round32<>+0(SB), Y4, Y5
+	VFNMADD231PS ln2hi<>+0(SB), Y5, Y3
+	VFNMADD231PS ln2lo<>+0(SB), Y5, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VMOVUPS      exp6<>+0(SB), Y5
+	VFMADD213PS  exp5<>+0(SB), Y3, Y5
+	VFMADD213PS  exp4<>+0(SB), Y3, Y5
+	VFMADD213PS  exp3<>+0(SB), Y3, Y5
+	VFMADD213PS  exp2<>+0(SB), Y3, Y5
+	VFMADD213PS  exp1<>+0(SB), Y3, Y5
+	VFMADD213PS  exp0<>+0(SB), Y3, Y5
+	VMULPS       Y4, Y5, Y5
+	VMULPS       unshift<>+0(SB), Y5, Y5
+	VMOVUPS      Y5, (CX)(AX*4)
+	VADDPS       Y5, Y2, Y2
 	ADDQ         $0x08, AX
 	CMPQ         AX, SI
 	JLT          one
@@ -1872,42 +1867,45 @@ oneEnd:
 	LEAQ         masks<>+32(SB), SI
 	SHLQ         $0x02, BX
 	SUBQ         BX, SI
-	VMOVUPS      (SI), Y4
-	VMASKMOVPS   (DX)(AX*4), Y4, Y5
-	VSUBPS       Y0, Y5, Y5
-	VMULPS       Y1, Y5, Y5
+	VMOVUPS      (SI), Y3
+	VMASKMOVPS   (DX)(AX*4), Y3, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
 	VMOVUPS      least<>+0(SB), Y0
-	VMAXPS       Y5, Y0, Y5
+	VMAXPS       Y4, Y0, Y4
 	VMOVUPS      round32<>+0(SB), Y0
-	VFMADD231PS  log2e<>+0(SB), Y5, Y0
+	VFMADD231PS  log2e<>+0(SB), Y4, Y0
 	VSUBPS       round32<>+0(SB), Y0, Y1
-	VFNMADD231PS ln2hi<>+0(SB), Y1, Y5
-	VFNMADD231PS ln2lo<>+0(SB), Y1, Y5
+	VFNMADD231PS ln2hi<>+0(SB), Y1, Y4
+	VFNMADD231PS ln2lo<>+0(SB), Y1, Y4
 	VPSLLD       $0x17, Y0, Y0
 	VMOVUPS      exp6<>+0(SB), Y1
-	VFMADD213PS  exp5<>+0(SB), Y5, Y1
-	VFMADD213PS  exp4<>+0(SB), Y5, Y1
-	VFMADD213PS  exp3<>+0(SB), Y5, Y1
-	VFMADD213PS  exp2<>+0(SB), Y5, Y1
-	VFMADD213PS  exp1<>+0(SB), Y5, Y1
-	VFMADD213PS  exp0<>+0(SB), Y5, Y1
+	VFMADD213PS  exp5<>+0(SB), Y4, Y1
+	VFMADD213PS  exp4<>+0(SB), Y4, Y1
+	VFMADD213PS  exp3<>+0(SB), Y4, Y1
+	VFMADD213PS  exp2<>+0(SB), Y4, Y1
+	VFMADD213PS  exp1<>+0(SB), Y4, Y1
+	VFMADD213PS  exp0<>+0(SB), Y4, Y1
 	VMULPS       Y0, Y1, Y1
 	VMULPS       unshift<>+0(SB), Y1, Y1
-	VMASKMOVPS   Y1, Y4, (CX)(AX*4)
-	VANDPS       Y4, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X0, Y0
-	VADDPD       Y1, Y2, Y2
-	VADDPD       Y0, Y3, Y3
+	VMASKMOVPS   Y1, Y3, (CX)(AX*4)
+	VANDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y2, Y2
 
 done:
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X0
-	VADDPD       X0, X2, X2
-	VUNPCKHPD    X2, X2, X0
-	VADDSD       X0, X2, X2
-	MOVSD        X2, ret+56(FP)
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VEXTRACTF128 $0x01, Y2, X3
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+56(FP)
 	VZEROUPPER
 	RET
 
@@ -1919,7 +1917,6 @@ TEXT ·sumExpAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS top+24(FP), Y0
 	VBROADCASTSS factor+28(FP), Y1
 	VXORPS       Y2, Y2, Y2
-	VXORPS       Y3, Y3, Y3
 	XORQ         AX, AX
 	MOVQ         DX, BX
 	ANDQ         $-8, BX
@@ -1927,31 +1924,27 @@ TEXT ·sumExpAVX2(SB), NOSPLIT, $0-40
 	JGE          oneEnd
 
 one:
-	VMOVUPS      (CX)(AX*4), Y4
-	VSUBPS       Y0, Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VMOVUPS      least<>+0(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      round32<>+0(SB), Y5
-	VFMADD231PS  log2e<>+0(SB), Y4, Y5
-	VSUBPS       round32<>+0(SB), Y5, Y6
-	VFNMADD231PS ln2hi<>+0(SB), Y6, Y4
-	VFNMADD231PS ln2lo<>+0(SB), Y6, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VMOVUPS      exp6<>+0(SB), Y6
-	VFMADD213PS  exp5<>+0(SB), Y4, Y6
-	VFMADD213PS  exp4<>+0(SB), Y4, Y6
-	VFMADD213PS  exp3<>+0(SB), Y4, Y6
-	VFMADD213PS  exp2<>+0(SB), Y4, Y6
-	VFMADD213PS  exp1<>+0(SB), Y4, Y6
-	VFMADD213PS  exp0<>+0(SB), Y4, Y6
-	VMULPS       Y5, Y6, Y6
-	VMULPS       unshift<>+0(SB), Y6, Y6
-	VEXTRACTF128 $0x01, Y6, X4
-	VCVTPS2PD    X6, Y5
-	VCVTPS2PD    X4, Y4
-	VADDPD       Y5, Y2, Y2
-	VADDPD       Y4, Y3, Y3
+	VMOVUPS      (CX)(AX*4), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      least<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      round32<>+0(SB), Y4
+	VFMADD231PS  log2e<>+0(SB), Y3, Y4
+	VSUBPS       round32<>+0(SB), Y4, Y5
+	VFNMADD231PS ln2hi<>+0(SB), Y5, Y3
+	VFNMADD231PS ln2lo<>+0(SB), Y5, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VMOVUPS      exp6<>+0(SB), Y5
+	VFMADD213PS  exp5<>+0(SB), Y3, Y5
+	VFMADD213PS  exp4<>+0(SB), Y3, Y5
+	VFMADD213PS  exp3<>+0(SB), Y3, Y5
+	VFMADD213PS  exp2<>+0(SB), Y3, Y5
+	VFMADD213PS  exp1<>+0(SB), Y3, Y5
+	VFMADD213PS  exp0<>+0(SB), Y3, Y5
+	VMULPS       Y4, Y5, Y5
+	VMULPS       unshift<>+0(SB), Y5, Y5
+	VADDPS       Y5, Y2, Y2
 	ADDQ         $0x08, AX
 	CMPQ         AX, BX
 	JLT          one
@@ -1962,41 +1955,44 @@ oneEnd:
 	LEAQ         masks<>+32(SB), BX
 	SHLQ         $0x02, DX
 	SUBQ         DX, BX
-	VMOVUPS      (BX), Y4
-	VMASKMOVPS   (CX)(AX*4), Y4, Y5
-	VSUBPS       Y0, Y5, Y5
-	VMULPS       Y1, Y5, Y5
+	VMOVUPS      (BX), Y3
+	VMASKMOVPS   (CX)(AX*4), Y3, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
 	VMOVUPS      least<>+0(SB), Y0
-	VMAXPS       Y5, Y0, Y5
+	VMAXPS       Y4, Y0, Y4
 	VMOVUPS      round32<>+0(SB), Y0
-	VFMADD231PS  log2e<>+0(SB), Y5, Y0
+	VFMADD231PS  log2e<>+0(SB), Y4, Y0
 	VSUBPS       round32<>+0(SB), Y0, Y1
-	VFNMADD231PS ln2hi<>+0(SB), Y1, Y5
-	VFNMADD231PS ln2lo<>+0(SB), Y1, Y5
+	VFNMADD231PS ln2hi<>+0(SB), Y1, Y4
+	VFNMADD231PS ln2lo<>+0(SB), Y1, Y4
 	VPSLLD       $0x17, Y0, Y0
 	VMOVUPS      exp6<>+0(SB), Y1
-	VFMADD213PS  exp5<>+0(SB), Y5, Y1
-	VFMADD213PS  exp4<>+0(SB), Y5, Y1
-	VFMADD213PS  exp3<>+0(SB), Y5, Y1
-	VFMADD213PS  exp2<>+0(SB), Y5, Y1
-	VFMADD213PS  exp1<>+0(SB), Y5, Y1
-	VFMADD213PS  exp0<>+0(SB), Y5, Y1
+	VFMADD213PS  exp5<>+0(SB), Y4, Y1
+	VFMADD213PS  exp4<>+0(SB), Y4, Y1
+	VFMADD213PS  exp3<>+0(SB), Y4, Y1
+	VFMADD213PS  exp2<>+0(SB), Y4, Y1
+	VFMADD213PS  exp1<>+0(SB), Y4, Y1
+	VFMADD213PS  exp0<>+0(SB), Y4, Y1
 	VMULPS       Y0, Y1, Y1
 	VMULPS       unshift<>+0(SB), Y1, Y1
-	VANDPS       Y4, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X0, Y0
-	VADDPD       Y1, Y2, Y2
-	VADDPD       Y0, Y3, Y3
+	VANDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y2, Y2
 
 done:
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X0
-	VADDPD       X0, X2, X2
-	VUNPCKHPD    X2, X2, X0
-	VADDSD       X0, X2, X2
-	MOVSD        X2, ret+32(FP)
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VEXTRACTF128 $0x01, Y2, X3
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+32(FP)
 	VZEROUPPER
 	RET
 
@@ -2220,9 +2216,80 @@ done:
 	VZEROUPPER
 	RET
 
-// func deviationAVX2(x []float32, mean float32) float64
+// func roughSumAVX2(x []float32) float64
+// Requires: AVX, SSE2
+TEXT ·roughSumAVX2(SB), NOSPLIT, $0-32
+	MOVQ   x_base+0(FP), CX
+	MOVQ   x_len+8(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	XORQ   AX, AX
+	MOVQ   DX, BX
+	ANDQ   $-32, BX
+	CMPQ   AX, BX
+	JGE    wideEnd
+
+wide:
+	VMOVUPS (CX)(AX*4), Y4
+	VADDPS  Y4, Y0, Y0
+	VMOVUPS 32(CX)(AX*4), Y4
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS 64(CX)(AX*4), Y4
+	VADDPS  Y4, Y2, Y2
+	VMOVUPS 96(CX)(AX*4), Y4
+	VADDPS  Y4, Y3, Y3
+	ADDQ    $0x20, AX
+	CMPQ    AX, BX
+	JLT     wide
+
+wideEnd:
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+	VADDPS Y1, Y0, Y0
+	MOVQ   DX, BX
+	ANDQ   $-8, BX
+	CMPQ   AX, BX
+	JGE    oneEnd
+
+one:
+	VMOVUPS (CX)(AX*4), Y1
+	VADDPS  Y1, Y0, Y0
+	ADDQ    $0x08, AX
+	CMPQ    AX, BX
+	JLT     one
+
+oneEnd:
+	SUBQ       AX, DX
+	JZ         done
+	LEAQ       masks<>+32(SB), BX
+	SHLQ       $0x02, DX
+	SUBQ       DX, BX
+	VMOVUPS    (BX), Y1
+	VMASKMOVPS (CX)(AX*4), Y1, Y1
+	VADDPS     Y1, Y0, Y0
+
+done:
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VEXTRACTF128 $0x01, Y0, X3
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y0, Y1, Y1
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPD       X0, X1, X1
+	VUNPCKHPD    X1, X1, X0
+	VADDSD       X0, X1, X1
+	MOVSD        X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func deviationsAVX2(x []float32, mean float32) (s float64, ss float64)
 // Requires: AVX, FMA3, SSE2
-TEXT ·deviationAVX2(SB), NOSPLIT, $0-40
+TEXT ·deviationsAVX2(SB), NOSPLIT, $0-48
 	MOVQ         x_base+0(FP), CX
 	MOVQ         x_len+8(FP), DX
 	VBROADCASTSS mean+24(FP), Y0
@@ -2230,6 +2297,10 @@ TEXT ·deviationAVX2(SB), NOSPLIT, $0-40
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
 	XORQ         AX, AX
 	MOVQ         DX, BX
 	ANDQ         $-32, BX
@@ -2237,18 +2308,22 @@ TEXT ·deviationAVX2(SB), NOSPLIT, $0-40
 	JGE          wideEnd
 
 wide:
-	VMOVUPS     (CX)(AX*4), Y5
-	VSUBPS      Y0, Y5, Y5
-	VFMADD231PS Y5, Y5, Y1
-	VMOVUPS     32(CX)(AX*4), Y5
-	VSUBPS      Y0, Y5, Y5
-	VFMADD231PS Y5, Y5, Y2
-	VMOVUPS     64(CX)(AX*4), Y5
-	VSUBPS      Y0, Y5, Y5
-	VFMADD231PS Y5, Y5, Y3
-	VMOVUPS     96(CX)(AX*4), Y5
-	VSUBPS      Y0, Y5, Y5
-	VFMADD231PS Y5, Y5, Y4
+	VMOVUPS     (CX)(AX*4), Y9
+	VSUBPS      Y0, Y9, Y9
+	VADDPS      Y9, Y1, Y1
+	VFMADD231PS Y9, Y9, Y5
+	VMOVUPS     32(CX)(AX*4), Y9
+	VSUBPS      Y0, Y9, Y9
+	VADDPS      Y9, Y2, Y2
+	VFMADD231PS Y9, Y9, Y6
+	VMOVUPS     64(CX)(AX*4), Y9
+	VSUBPS      Y0, Y9, Y9
+	VADDPS      Y9, Y3, Y3
+	VFMADD231PS Y9, Y9, Y7
+	VMOVUPS     96(CX)(AX*4), Y9
+	VSUBPS      Y0, Y9, Y9
+	VADDPS      Y9, Y4, Y4
+	VFMADD231PS Y9, Y9, Y8
 	ADDQ        $0x20, AX
 	CMPQ        AX, BX
 	JLT         wide
@@ -2257,6 +2332,9 @@ wideEnd:
 	VADDPS Y3, Y1, Y1
 	VADDPS Y4, Y2, Y2
 	VADDPS Y2, Y1, Y1
+	VADDPS Y7, Y5, Y5
+	VADDPS Y8, Y6, Y6
+	VADDPS Y6, Y5, Y5
 	MOVQ   DX, BX
 	ANDQ   $-8, BX
 	CMPQ   AX, BX
@@ -2265,7 +2343,8 @@ wideEnd:
 one:
 	VMOVUPS     (CX)(AX*4), Y2
 	VSUBPS      Y0, Y2, Y2
-	VFMADD231PS Y2, Y2, Y1
+	VADDPS      Y2, Y1, Y1
+	VFMADD231PS Y2, Y2, Y5
 	ADDQ        $0x08, AX
 	CMPQ        AX, BX
 	JLT         one
@@ -2280,7 +2359,8 @@ oneEnd:
 	VMASKMOVPS  (CX)(AX*4), Y2, Y3
 	VSUBPS      Y0, Y3, Y3
 	VANDPS      Y2, Y3, Y3
-	VFMADD231PS Y3, Y3, Y1
+	VADDPS      Y3, Y1, Y1
+	VFMADD231PS Y3, Y3, Y5
 
 done:
 	VXORPS       Y0, Y0, Y0
@@ -2295,7 +2375,20 @@ done:
 	VADDPD       X1, X0, X0
 	VUNPCKHPD    X0, X0, X1
 	VADDSD       X1, X0, X0
-	MOVSD        X0, ret+32(FP)
+	MOVSD        X0, s+32(FP)
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VEXTRACTF128 $0x01, Y5, X2
+	VCVTPS2PD    X5, Y3
+	VCVTPS2PD    X2, Y2
+	VADDPD       Y3, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VUNPCKHPD    X0, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ss+40(FP)
 	VZEROUPPER
 	RET
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -137,7 +138,7 @@ var elementwise = []struct {
 
 // The functions of one row, and the gradients for dy = 1, over all magnitudes.
 func TestAccuracy(t *testing.T) {
-	stride := uint32(1021)
+	stride := uint32(4093)
 	if testing.Short() {
 		stride *= 50
 	}
@@ -152,7 +153,7 @@ func TestAccuracy(t *testing.T) {
 	eachWay(t, func(t *testing.T) {
 		dst := make([]float32, len(x))
 		for _, f := range elementwise {
-			if f.old || f.rows == 2 && len(f.name) < 8 {
+			if f.old || f.rows == 2 && !strings.HasSuffix(f.name, "Grad") {
 				continue // arithmetic
 			}
 			f.run(dst, [][]float32{x, ones}[:f.rows]...)
@@ -177,7 +178,11 @@ func TestAccuracy(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%-12s %8.2f ulp %10.3g", f.name, maxUlps, maxAbs)
+			if f.abs > 1e-30 { // units of the last place mean nothing near a zero
+				t.Logf("%-12s %8.2g below 1", f.name, maxAbs)
+			} else {
+				t.Logf("%-12s %8.2g below 1, %.2f ulp", f.name, maxAbs, maxUlps)
+			}
 		}
 	})
 }
@@ -409,7 +414,7 @@ func TestLogSumExp(t *testing.T) {
 			for _, v := range x {
 				s += math.Exp(float64(v))
 			}
-			if got, want := LogSumExp(x), math.Log(s); !(math.Abs(got-want) <= 1e-7) && n > 0 {
+			if got, want := LogSumExp(x), math.Log(s); !(math.Abs(got-want) <= 2e-7) && n > 0 {
 				t.Errorf("row of %d: %v, want %v", n, got, want)
 			}
 		}
@@ -717,7 +722,7 @@ func Benchmark(b *testing.B) {
 	r := source()
 	var rows [6][]float32
 	for i := range rows {
-		rows[i] = randoms(r, most, 1)
+		rows[i] = randoms(r, most+80*i, 1)[80*i:] // not all at the same place of a page
 	}
 	for _, f := range []struct {
 		name string

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"iter"
 	"math"
 
 	"github.com/btu-scan/btu-scan/internal/gemm"
@@ -10,8 +11,10 @@ import (
 )
 
 // An attention layer. Its products are small, so each sequence and head is one
-// task. The weights of the heads are not kept for the backward pass: computing
-// them again costs less than the memory.
+// task, which takes blockQueries tokens at a time: memory is in proportion to the
+// length of the longest sequence, not to its square. The weights of the heads
+// are not kept for the backward pass: computing them again costs less than the
+// memory.
 type attention struct {
 	arch.Attention
 	qkv, q, k, v, o *linear
@@ -108,11 +111,16 @@ func (l *attention) forward(e *Engine, y, x gemm.Matrix) *attentionState {
 		from, to := e.batch.Starts[seq], e.batch.Starts[seq+1]
 		n := to - from
 		q, k, v := l.head(s.q, from, to, head), l.head(s.k, from, to, head/group), l.head(s.v, from, to, head/group)
-		mem, back := borrow(n*n + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
+		out := l.head(s.ctx, from, to, head)
+		size := min(n, blockQueries) * n
+		mem, back := borrow(size + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
 		defer scratch.Put(back)
-		p, buf := gemm.Dense(mem[:n*n], n, n), mem[n*n:]
-		l.weights(p, q, k, buf, head, nil)
-		gemm.Small(l.head(s.ctx, from, to, head), p, v, buf, false)
+		buf := mem[size:]
+		for b := range l.blocks(n) {
+			p := gemm.Dense(mem[:b.rows()*b.cols()], b.rows(), b.cols())
+			l.weights(p, b.of(q), b.seen(k), buf, head, b, nil)
+			gemm.Small(b.of(out), p, b.seen(v), buf, false)
+		}
 	})
 	l.o.forward(e, y, s.ctx, nil)
 	return s
@@ -147,6 +155,32 @@ func (l *attention) rotate(e *Engine, q, k gemm.Matrix, turn func(x, cos, sin []
 	})
 }
 
+// blockQueries is how many tokens' weights a task computes at a time.
+const blockQueries = 256
+
+// A block is tokens from to to of a sequence, which attend to tokens first to
+// end of it at most.
+type block struct{ from, to, first, end int }
+
+func (b block) rows() int                      { return b.to - b.from }
+func (b block) cols() int                      { return b.end - b.first }
+func (b block) of(m gemm.Matrix) gemm.Matrix   { return m.Slice(b.from, b.to, 0, m.Cols) }
+func (b block) seen(m gemm.Matrix) gemm.Matrix { return m.Slice(b.first, b.end, 0, m.Cols) }
+
+// blocks cuts a sequence of n tokens.
+func (l *attention) blocks(n int) iter.Seq[block] {
+	return func(yield func(block) bool) {
+		for from := 0; from < n; from += blockQueries {
+			to := min(from+blockQueries, n)
+			first, _ := l.sees(from, n)
+			_, end := l.sees(to-1, n)
+			if !yield(block{from, to, first, end}) {
+				return
+			}
+		}
+	}
+}
+
 // sees is the range of tokens that token i of n attends to.
 func (l *attention) sees(i, n int) (from, to int) {
 	if l.Causal {
@@ -158,14 +192,19 @@ func (l *attention) sees(i, n int) (from, to int) {
 	return from, n
 }
 
+// seenBy is sees within the columns of a block, of its row i.
+func (l *attention) seenBy(b block, i int) (from, to int) {
+	from, to = l.sees(b.from+i, b.end)
+	return from - b.first, to - b.first
+}
+
 // weights sets p to the softmax of a head's products. With caps, it also keeps
 // the derivative of the soft cap.
-func (l *attention) weights(p, q, k gemm.Matrix, buf []float32, head int, caps []float32) {
-	n := p.Rows
+func (l *attention) weights(p, q, k gemm.Matrix, buf []float32, head int, b block, caps []float32) {
 	gemm.Small(p, q, k.T(), buf, false)
-	for i := range n {
+	for i := range p.Rows {
 		row := p.Row(i)
-		from, to := l.sees(i, n)
+		from, to := l.seenBy(b, i)
 		seen, factor := row[from:to], l.Scale
 		if l.bias != nil || l.SoftCap > 0 {
 			vecmath.Scale(seen, l.Scale, seen)
@@ -176,14 +215,14 @@ func (l *attention) weights(p, q, k gemm.Matrix, buf []float32, head int, caps [
 			vecmath.Tanh(seen, seen)
 			if caps != nil {
 				for j, t := range seen {
-					caps[i*n+from+j] = 1 - t*t
+					caps[i*p.Cols+from+j] = 1 - t*t
 				}
 			}
 			vecmath.Scale(seen, l.SoftCap, seen)
 		}
 		if l.bias != nil {
 			for j := range seen {
-				seen[j] += l.bias.w[l.bucket(from+j-i)*l.Heads+head]
+				seen[j] += l.bias.w[l.bucket(b.first+from+j-b.from-i)*l.Heads+head]
 			}
 		}
 		vecmath.Softmax(seen, seen, factor)
@@ -208,6 +247,32 @@ func (l *attention) bucket(distance int) int {
 	}
 	x := float32(math.Log(float64(float32(distance)/float32(exact)))) / float32(math.Log(float64(l.Bias.MaxDistance)/float64(exact)))
 	return bucket + min(half-1, exact+int(x*float32(half-exact)))
+}
+
+// weightsGrad turns dp, the gradient with regard to the weights p, into that
+// with regard to the products of queries and keys. It adds the gradient of the
+// relative bias to sums, by bucket, if that is wanted.
+func (l *attention) weightsGrad(dp, p gemm.Matrix, b block, caps, sums []float32) {
+	for r := range dp.Rows {
+		from, to := l.seenBy(b, r)
+		row := dp.Row(r)
+		clear(row[:from])
+		clear(row[to:])
+		seen, factor := row[from:to], l.Scale
+		if sums != nil { // the bias is added after the scale
+			factor = 1
+		}
+		vecmath.SoftmaxGrad(seen, p.Row(r)[from:to], seen, factor)
+		if caps != nil {
+			vecmath.Mul(seen, seen, caps[r*p.Cols+from:r*p.Cols+to])
+		}
+		if sums != nil {
+			for j, g := range seen {
+				sums[l.bucket(b.first+from+j-b.from-r)] += g
+			}
+			vecmath.Scale(seen, l.Scale, seen)
+		}
+	}
 }
 
 // backward sets dx, given dy and the x and state of the forward pass.
@@ -235,49 +300,42 @@ func (l *attention) backward(e *Engine, dx, dy, x gemm.Matrix, s *attentionState
 		seq, kvHead := task/l.KVHeads, task%l.KVHeads
 		from, to := e.batch.Starts[seq], e.batch.Starts[seq+1]
 		n := to - from
-		size := n * n
+		size := min(n, blockQueries) * n
 		capSize := 0
 		if l.SoftCap > 0 {
 			capSize = size
 		}
 		mem, back := borrow(2*size + capSize + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
 		defer scratch.Put(back)
-		p, dp, buf := gemm.Dense(mem[:size], n, n), gemm.Dense(mem[size:2*size], n, n), mem[2*size+capSize:]
+		buf := mem[2*size+capSize:]
 		var caps []float32
 		if capSize > 0 {
 			caps = mem[2*size : 3*size]
 		}
 		k, v := l.head(s.k, from, to, kvHead), l.head(s.v, from, to, kvHead)
 		dkh, dvh := l.head(dk, from, to, kvHead), l.head(dv, from, to, kvHead)
+		for _, m := range []gemm.Matrix{dkh, dvh} {
+			for i := range n {
+				clear(m.Row(i))
+			}
+		}
 		for i := range group {
 			head := kvHead*group + i
-			q, dout := l.head(s.q, from, to, head), l.head(dctx, from, to, head)
-			l.weights(p, q, k, buf, head, caps)
-			gemm.Small(dvh, p.T(), dout, buf, i > 0)
-			gemm.Small(dp, dout, v.T(), buf, false)
-			for r := range n {
-				a, b := l.sees(r, n)
-				row := dp.Row(r)
-				clear(row[:a])
-				clear(row[b:])
-				factor := l.Scale
-				if wantBias { // the bias is added after the scale
-					factor = 1
-				}
-				vecmath.SoftmaxGrad(row[a:b], p.Row(r)[a:b], row[a:b], factor)
-				if caps != nil {
-					vecmath.Mul(row[a:b], row[a:b], caps[r*n+a:r*n+b])
-				}
-				if wantBias {
-					sums := dbias[(seq*l.Heads+head)*l.bias.rows():]
-					for j, g := range row {
-						sums[l.bucket(j-r)] += g
-					}
-					vecmath.Scale(row, l.Scale, row)
-				}
+			q, dout, dqh := l.head(s.q, from, to, head), l.head(dctx, from, to, head), l.head(dq, from, to, head)
+			var sums []float32
+			if wantBias {
+				sums = dbias[(seq*l.Heads+head)*l.bias.rows():]
 			}
-			gemm.Small(l.head(dq, from, to, head), dp, k, buf, false)
-			gemm.Small(dkh, dp.T(), q, buf, i > 0)
+			for b := range l.blocks(n) {
+				p := gemm.Dense(mem[:b.rows()*b.cols()], b.rows(), b.cols())
+				dp := gemm.Dense(mem[size:], b.rows(), b.cols())
+				l.weights(p, b.of(q), b.seen(k), buf, head, b, caps)
+				gemm.Small(b.seen(dvh), p.T(), b.of(dout), buf, true)
+				gemm.Small(dp, b.of(dout), b.seen(v).T(), buf, false)
+				l.weightsGrad(dp, p, b, caps, sums)
+				gemm.Small(b.of(dqh), dp, b.seen(k), buf, false)
+				gemm.Small(b.seen(dkh), dp.T(), b.of(q), buf, true)
+			}
 		}
 	})
 	if wantBias {

@@ -43,8 +43,17 @@ func (l *linear) ready(ctx context.Context, e *Engine) error {
 	if l.packed != nil && l.version == l.w.version {
 		return nil
 	}
-	var err error
-	l.version = l.w.version
+	err := l.pack(ctx, e)
+	if err != nil { // half a copy is not to be taken for one
+		l.packed = nil
+	}
+	l.w.tensor.Forget()
+	return err
+}
+
+// pack makes the packed copy.
+func (l *linear) pack(ctx context.Context, e *Engine) error {
+	read := func(dst []float32, j int) error { return l.w.tensor.ReadRows(ctx, dst, j) }
 	if l.w.w != nil || l.transposed {
 		whole := l.w.w
 		if whole == nil { // read for the packing alone
@@ -53,21 +62,22 @@ func (l *linear) ready(ctx context.Context, e *Engine) error {
 				return err
 			}
 		}
-		w := l.stored(whole).T()
-		l.packed, err = gemm.PackColumns(e.par, l.in, l.out, l.w.storage(), func(dst []float32, j int) error {
+		w := l.stored(whole)
+		read = func(dst []float32, j int) error {
 			for ; len(dst) > 0; j, dst = j+1, dst[l.in:] {
 				for i := range l.in {
-					dst[i] = w.Data[i*w.RS+j*w.CS]
+					dst[i] = w.Data[j*w.RS+i*w.CS]
 				}
 			}
 			return nil
-		})
+		}
+	}
+	packed, err := gemm.PackColumns(e.par, l.in, l.out, l.w.storage(), read)
+	if err != nil {
 		return err
 	}
-	l.packed, err = gemm.PackColumns(e.par, l.in, l.out, l.w.storage(), func(dst []float32, j int) error {
-		return l.w.tensor.ReadRows(ctx, dst, j)
-	})
-	return err
+	l.packed, l.version = packed, l.w.version
+	return nil
 }
 
 // stored is the weight [out x in], whichever way it lies in data.

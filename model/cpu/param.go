@@ -42,6 +42,7 @@ func (p *param) values(ctx context.Context) ([]float32, error) {
 		return nil, err
 	}
 	p.w = w
+	p.tensor.Forget()
 	return w, nil
 }
 

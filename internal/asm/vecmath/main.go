@@ -148,9 +148,9 @@ func softmax() {
 	end()
 
 	exponentials("expSumAVX2", "func(dst, x []float32, top, factor float32) float64",
-		"sets dst = exp(factor*(x-top)) and returns the sum; no exponent may be above 0.", "dst", "x")
+		"sets dst = exp(factor*(x-top)) and returns the sum, in float32 lanes; no exponent may be above 0.", "dst", "x")
 	exponentials("sumExpAVX2", "func(x []float32, top, factor float32) float64",
-		"returns the sum of exp(factor*(x-top)); no exponent may be above 0.", "x")
+		"returns the sum of exp(factor*(x-top)), in float32 lanes; no exponent may be above 0.", "x")
 
 	l = begin("dotAVX2", "func(a, b []float32) float64", "returns the sum of a*b, in float32 lanes.", "a", "b")
 	s := zeros(4)
@@ -174,7 +174,7 @@ func softmax() {
 
 func exponentials(name, signature, doc string, rows ...string) {
 	l := begin(name, signature, doc, rows...)
-	top, factor, s := broadcast("top"), broadcast("factor"), zeros(2)
+	top, factor, s := broadcast("top"), broadcast("factor"), zeros(1)[0]
 	l.run(1, func(int) {
 		x := l.load("x")
 		VSUBPS(top, x, x)
@@ -185,9 +185,9 @@ func exponentials(name, signature, doc string, rows ...string) {
 			l.store(e, "dst")
 		}
 		l.keep(e)
-		widen(e, s[0], s[1])
+		VADDPS(e, s, s)
 	}, nil)
-	Store(fold(s[0], s[1]).AsX(), ReturnIndex(0))
+	Store(foldSingle(s).AsX(), ReturnIndex(0))
 	end()
 }
 
@@ -201,15 +201,27 @@ func sums() {
 	Store(fold(lo[0], hi[0]).AsX(), ReturnIndex(0))
 	end()
 
-	l = begin("deviationAVX2", "func(x []float32, mean float32) float64", "returns the sum of the squares of x-mean, in float32 lanes.", "x")
-	mean, s := broadcast("mean"), zeros(4)
+	l = begin("roughSumAVX2", "func(x []float32) float64", "returns the sum of x, in float32 lanes.", "x")
+	s := zeros(4)
+	l.run(len(s), func(j int) { VADDPS(l.load("x"), s[j], s[j]) }, pairwise(s, VADDPS))
+	Store(foldSingle(s[0]).AsX(), ReturnIndex(0))
+	end()
+
+	l = begin("deviationsAVX2", "func(x []float32, mean float32) (s, ss float64)",
+		"returns the sums of x-mean and of its squares, in float32 lanes.", "x")
+	mean, s, ss := broadcast("mean"), zeros(4), zeros(4)
 	l.run(len(s), func(j int) {
 		x := l.load("x")
 		VSUBPS(mean, x, x)
 		l.keep(x)
-		VFMADD231PS(x, x, s[j])
-	}, pairwise(s, VADDPS))
-	Store(foldSingle(s[0]).AsX(), ReturnIndex(0))
+		VADDPS(x, s[j], s[j])
+		VFMADD231PS(x, x, ss[j])
+	}, func() {
+		pairwise(s, VADDPS)()
+		pairwise(ss, VADDPS)()
+	})
+	Store(foldSingle(s[0]).AsX(), Return("s"))
+	Store(foldSingle(ss[0]).AsX(), Return("ss"))
 	end()
 }
 

@@ -131,7 +131,7 @@ func magnitude(x reg.VecVirtual, name string, limit float64) reg.VecVirtual {
 // With t = |x| and Q(t) = S(-t) the activation is max(x,0) - t*Q(t), and with
 // h = Q(t) + t*Q'(t) its derivative is h for x < 0 and 1-h for x > 0. So only
 // Q is needed, on one side of 0, where it loses no digits; t stops at a limit
-// where Q is 0.
+// where Q and t*Q' round to 0.
 type gate struct {
 	name  string
 	limit float64

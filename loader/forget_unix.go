@@ -1,0 +1,19 @@
+//go:build unix
+
+package loader
+
+import (
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// forget drops the whole pages of mapped bytes from memory.
+func forget(b []byte) {
+	page := os.Getpagesize()
+	from := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (page - 1)
+	if n := (len(b) - from) / page * page; n > 0 {
+		_ = unix.Madvise(b[from:from+n], unix.MADV_DONTNEED) // it is advice
+	}
+}
