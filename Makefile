@@ -8,7 +8,7 @@ LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 FUZZPKGS ?= ./...
 
-.PHONY: build test race lint vuln fuzz bench zoo generate golden picture check clean
+.PHONY: build test race lint vuln fuzz bench bench-model parity zoo generate golden picture check clean
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/btu-scan ./cmd/btu-scan
 
@@ -36,6 +36,22 @@ fuzz:
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/kernel ./scan ./scan/report
 	$(GO) run ./internal/tools/bench -bin bin/btu-scan -model "$(MODEL)" -base "$(BASE)" -python "$(or $(PYTHON),python3)"
+
+# The engine and the tokenizers beside PyTorch and Hugging Face's tokenizers.
+# MODELS are folders of classifiers, comma-separated, and BATCHES a file of
+# scripts/bench/sst_lengths.py; PYTHON has torch and transformers. See
+# docs/engine.md.
+bench-model: build
+	$(GO) test -run '^$$' -bench 'Mul|Others' ./internal/gemm
+	$(GO) test -run '^$$' -bench . ./internal/vecmath
+	$(GO) run ./internal/tools/benchmodel -bin bin/btu-scan -python "$(or $(PYTHON),python3)" -models "$(MODELS)" -batches "$(BATCHES)"
+
+# How far the engine is from PyTorch, and the tokenizers from Hugging Face's, on
+# the vectors in testdata. REAL adds trained models, as FOLDER=VECTORS with
+# commas between, with vectors of testdata/scripts/make_parity.py --real.
+parity:
+	@PARITY=1 PARITY_REAL="$(REAL)" $(GO) test -v -count 1 -timeout 60m -run Parity ./model ./tokenizer >parity.out; code=$$?; \
+	  grep '^|' parity.out || cat parity.out; rm -f parity.out; exit $$code
 
 # The detector on real models: ZOO is a folder of model folders with meta.json
 # (scripts/zoo/README.md makes one), BASE their base.

@@ -507,4 +507,4 @@ func transposeGo(dst []float32, w int, m Matrix, i0, j0 int) {
 }
 
 // generic computes tiles in plain Go.
-var generic = &arch{"go", 16, []tileFunc{tileGo(1), tileGo(2), tileGo(3), tileGo(4)}}
+var generic = &arch{"go", 16, []tileFunc{tileGo(1, 16), tileGo(2, 16), tileGo(3, 16), tileGo(4, 16)}}

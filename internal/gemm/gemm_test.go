@@ -39,9 +39,19 @@ func want(a, b Matrix, init func(i, j int) float64, i, j int) (sum, size float64
 	return sum, size
 }
 
+// wide has the tiles of AVX-512 in plain Go, for processors without. (That the
+// assembly computes such tiles is tested in internal/asm, by interpreting it.)
+var wide = func() *arch {
+	a := &arch{name: "wide", width: maxWidth}
+	for rows := range maxRows {
+		a.tiles = append(a.tiles, tileGo(rows+1, maxWidth))
+	}
+	return a
+}()
+
 // on runs a test with each way to compute tiles that this processor has.
 func on(t *testing.T, test func(t *testing.T, a *arch)) {
-	for _, a := range archs {
+	for _, a := range append(archs, wide) {
 		t.Run(a.name, func(t *testing.T) { test(t, a) })
 	}
 }

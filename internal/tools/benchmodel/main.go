@@ -41,6 +41,7 @@ func main() {
 	log.SetFlags(0)
 	folders := flag.String("models", "", "comma-separated classifier folders")
 	file := flag.String("batches", "", "file of scripts/bench/sst_lengths.py")
+	bin := flag.String("bin", "bin/btu-scan", "the program, for the time to the first answer")
 	python := flag.String("python", "python3", "an interpreter with torch and transformers")
 	threads := flag.String("threads", "1,2", "comma-separated numbers of threads")
 	rounds := flag.Int("rounds", 3, "processes of each kind, in turn")
@@ -71,6 +72,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	startUp(strings.Split(*folders, ","), *bin, *python, cut, *threads)
 	fmt.Println("| model | batches | mode | threads | PyTorch, ms a batch | btu-scan | ratio | PyTorch, MiB | btu-scan |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|")
 	for _, folder := range strings.Split(*folders, ",") {
@@ -98,6 +100,40 @@ func main() {
 			}
 		}
 	}
+}
+
+// startUp times whole processes from start to the first answer.
+func startUp(folders []string, bin, python, batches, threads string) {
+	b, err := readBatches(batches)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ids := strings.Trim(fmt.Sprint(b.Batches[0][0]), "[]")
+	n := threads[strings.LastIndex(threads, ",")+1:]
+	fmt.Println("| model | start to first answer, PyTorch, ms | btu-scan run, ms |")
+	fmt.Println("|---|---|---|")
+	for _, folder := range folders {
+		var theirs, ours []float64
+		for range 5 {
+			theirs = append(theirs, wall(python, filepath.Join("scripts", "bench", "torch_model.py"), "--json", "--mode", "start", "--model", folder, "--batches", batches, "--threads", n))
+			ours = append(ours, wall(bin, "run", folder, "--ids", ids))
+		}
+		slices.Sort(theirs)
+		slices.Sort(ours)
+		fmt.Printf("| %s | %.0f | %.0f |\n", filepath.Base(folder), theirs[2]*1e3, ours[2]*1e3)
+	}
+	fmt.Println()
+}
+
+// wall is how many seconds a process takes.
+func wall(args ...string) float64 {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stderr = os.Stderr
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		log.Fatalf("%s: %v", strings.Join(args, " "), err)
+	}
+	return time.Since(start).Seconds()
 }
 
 // ratio is the median of the ratios of runs that followed each other.
