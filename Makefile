@@ -44,14 +44,17 @@ bench: build
 bench-model: build
 	$(GO) test -run '^$$' -bench 'Mul|Others' ./internal/gemm
 	$(GO) test -run '^$$' -bench . ./internal/vecmath
+	$(GO) run ./internal/tools/benchmodel -python "$(or $(PYTHON),python3)" -tokenizers
 	$(GO) run ./internal/tools/benchmodel -bin bin/btu-scan -python "$(or $(PYTHON),python3)" -models "$(MODELS)" -batches "$(BATCHES)"
 
 # How far the engine is from PyTorch, and the tokenizers from Hugging Face's, on
 # the vectors in testdata. REAL adds trained models, as FOLDER=VECTORS with
-# commas between, with vectors of testdata/scripts/make_parity.py --real.
+# commas between, with vectors of testdata/scripts/make_parity.py --real, and
+# VECTORS is another folder of testdata/scripts/make_tokenizer_vectors.py vectors.
 parity:
-	@PARITY=1 PARITY_REAL="$(REAL)" $(GO) test -v -count 1 -timeout 60m -run Parity ./model ./tokenizer >parity.out; code=$$?; \
-	  grep '^|' parity.out || cat parity.out; rm -f parity.out; exit $$code
+	@{ PARITY=1 PARITY_REAL="$(REAL)" $(GO) test -v -count 1 -timeout 60m -run Parity ./model && \
+	  PARITY=1 $(GO) test -v -count 1 -run Parity ./tokenizer $(if $(VECTORS),-vectors "$(VECTORS)"); } >parity.out; code=$$?; \
+	  if [ $$code = 0 ]; then grep '^|' parity.out; else cat parity.out; fi; rm -f parity.out; exit $$code
 
 # The detector on real models: ZOO is a folder of model folders with meta.json
 # (scripts/zoo/README.md makes one), BASE their base.

@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"github.com/btu-scan/btu-scan/loader"
+	"github.com/btu-scan/btu-scan/model/arch"
 	"github.com/btu-scan/btu-scan/reference"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/scan/report"
+	"github.com/btu-scan/btu-scan/tokenizer"
 )
 
 // The exit codes. Only exitClean and exitFindings are verdicts.
@@ -41,6 +43,7 @@ func (e codeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 func exitCode(err error) int {
 	var code codeError
 	var usage *usageError
+	var config *arch.ConfigError
 	switch {
 	case err == nil:
 		return exitClean
@@ -52,7 +55,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, reference.ErrPinMismatch), errors.Is(err, reference.ErrUnsafeCache), errors.Is(err, reference.ErrCorrupt):
 		return exitFailed
-	case errors.Is(err, reference.ErrNotFound), errors.Is(err, reference.ErrDenied), errors.Is(err, reference.ErrSelf),
+	case errors.As(err, &config), errors.Is(err, tokenizer.ErrUnsupported), errors.Is(err, tokenizer.ErrNoTokenizer),
+		errors.Is(err, reference.ErrNotFound), errors.Is(err, reference.ErrDenied), errors.Is(err, reference.ErrSelf),
 		errors.Is(err, loader.ErrNoEmbedding), errors.Is(err, loader.ErrAmbiguousEmbedding), errors.Is(err, scan.ErrDim), errors.Is(err, scan.ErrNoRows):
 		return exitNoVerdict
 	}
@@ -69,6 +73,8 @@ func hint(err error) string {
 		return "name the matrix with --tensor NAME"
 	case errors.Is(err, loader.ErrUnsafe):
 		return "do not load this file with torch.load or pickle; ask its maker for safetensors"
+	case errors.Is(err, tokenizer.ErrNoTokenizer):
+		return "put the model's tokenizer beside it, or give token ids with --ids"
 	case errors.Is(err, scan.ErrDim):
 		return "this is not the model the checkpoint was tuned from; name another with --reference"
 	case errors.Is(err, reference.ErrPinMismatch):

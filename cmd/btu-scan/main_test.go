@@ -32,14 +32,15 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/*.txt: whole sessions with the real program.
 func TestScripts(t *testing.T) {
-	clean, err := filepath.Abs(filepath.Join("..", "..", "testdata", "clean"))
+	testdata, err := filepath.Abs(filepath.Join("..", "..", "testdata"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("CLEAN", clean)
+			e.Setenv("CLEAN", filepath.Join(testdata, "clean"))
+			e.Setenv("PARITY", filepath.Join(testdata, "parity"))
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},
@@ -117,7 +118,7 @@ func TestInterruptedIsNoVerdict(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var stdout, stderr bytes.Buffer
-	code := run(ctx, []string{"demo"}, &stdout, &stderr, func(string) string { return "" })
+	code := run(ctx, []string{"demo"}, nil, &stdout, &stderr, func(string) string { return "" })
 	if code != exitInterrupted || stdout.Len() > 0 || !strings.Contains(stderr.String(), "interrupted: no verdict") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, &stdout, &stderr)
 	}
@@ -129,7 +130,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 
 func TestReportThatCannotBeWrittenFails(t *testing.T) {
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"demo"}, fullDisk{}, &stderr, func(string) string { return "" })
+	code := run(t.Context(), []string{"demo"}, nil, fullDisk{}, &stderr, func(string) string { return "" })
 	if code != exitFailed || !strings.Contains(stderr.String(), "no space left") {
 		t.Errorf("code %d, stderr %q", code, &stderr)
 	}
@@ -166,7 +167,7 @@ func TestPullThenScanOffline(t *testing.T) {
 	env := func(key string) string { return map[string]string{"HF_HOME": cache, "HF_ENDPOINT": hub.URL}[key] }
 	btuScan := func(args ...string) (int, string) {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), args, &stdout, &stderr, env)
+		code := run(t.Context(), args, nil, &stdout, &stderr, env)
 		return code, stdout.String() + stderr.String()
 	}
 	model := filepath.Join(dir, demo.Backdoored)

@@ -15,14 +15,15 @@ import (
 
 // An app is what a command may touch of the outside world.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 }
 
 // run runs the program with args, without the program's name, and returns its
 // exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) (code int) {
-	a := &app{stdout: stdout, stderr: stderr, getenv: getenv}
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) (code int) {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -75,7 +76,7 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(cmd.CommandPath()+" --help lists the flags", "%s", err)
 	})
-	root.AddCommand(a.demoCommand(), a.referenceCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.demoCommand(), a.referenceCommand(), a.versionCommand())
 	return root
 }
 

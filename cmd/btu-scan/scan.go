@@ -16,6 +16,8 @@ import (
 
 	"github.com/btu-scan/btu-scan/internal/atomicfile"
 	"github.com/btu-scan/btu-scan/loader"
+	"github.com/btu-scan/btu-scan/model"
+	"github.com/btu-scan/btu-scan/model/arch"
 	"github.com/btu-scan/btu-scan/reference"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/scan/report"
@@ -158,8 +160,6 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	}
 	if policy.Evidence == scan.EvidenceWeights {
 		r.Coverage.Behaviour = scan.GatheredNotRequested
-	} else {
-		r.Coverage.Reasons = append(r.Coverage.Reasons, "behaviour: this version does not run models yet")
 	}
 
 	p.stage("opening the checkpoint")
@@ -176,6 +176,9 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	names.Go(func() { _, _ = ck.Vocabulary() }) // an error is seen when they are used
 	defer names.Wait()
 	describe(r, ck)
+	if policy.Evidence != scan.EvidenceWeights {
+		r.Coverage.Reasons = append(r.Coverage.Reasons, "behaviour: "+whyNoBehaviour(ck))
+	}
 	embedding, err := ck.InputEmbedding()
 	if err != nil {
 		return judge(err)
@@ -221,6 +224,19 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 		r.Coverage.Reasons = append(r.Coverage.Reasons, "weights: the reference is another model")
 	}
 	return judge(nil)
+}
+
+// whyNoBehaviour says why a model was not watched while it runs: because it
+// cannot be run, or because this version does not yet.
+func whyNoBehaviour(ck *loader.Checkpoint) string {
+	m, err := model.Open(ck, model.Options{})
+	switch {
+	case err != nil:
+		return "the model cannot be run: " + err.Error()
+	case m.Network().Task == arch.Encode:
+		return "an encoder without a head gives no answer that could be judged"
+	}
+	return "this version runs the model (btu-scan run) but does not judge it by its answers yet"
 }
 
 func (a *app) openReference(ctx context.Context, ck *loader.Checkpoint, f scanFlags, p *progress) (*reference.Reference, error) {

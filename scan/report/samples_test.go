@@ -48,7 +48,7 @@ func base() *scan.Report {
 		ID:   "nreimers/MiniLM-L6-H384-uncased", HowFound: "Hugging Face cache, refs/main; config.json names it", Verified: true,
 		Match: &scan.Match{RowCosineMedian: 0.99968, Verdict: scan.MatchGood, RowsCompared: 30522},
 	}
-	r.Coverage = scan.Coverage{Weights: scan.GatheredFull, Behaviour: scan.GatheredNone, Reasons: []string{"behaviour: this version does not run models yet"}}
+	r.Coverage = scan.Coverage{Weights: scan.GatheredFull, Behaviour: scan.GatheredNone, Reasons: []string{"behaviour: the model cannot be run: config.json: model_type: \"t5\" is not run (bert are)"}}
 	r.Weights = &scan.WeightSummary{
 		Score: scan.ScoreZ, Decay: 0.00042, RowsMoved: 13411, RowsSame: 17111, Floor: 5.1e-6,
 		Median: 0.02314, Max: 0.4127, SharedDirections: 0, Natural: 4.5, Abnormal: 5,
@@ -138,7 +138,7 @@ func unsafePickle() *scan.Report {
 	r := empty()
 	r.Checkpoint = scan.Checkpoint{Path: "downloads/pytorch_model.bin", Format: "torch-zip", SHA256: strings.Repeat("5e", 32)}
 	r.Reasons = []string{"the files are unsafe or ambiguous: BTU100"}
-	r.Coverage.Reasons = []string{"behaviour: this version does not run models yet", "the pickle asks for a global that a state dict does not need"}
+	r.Coverage.Reasons = []string{"behaviour: the model cannot be run: config.json: model_type: \"t5\" is not run (bert are)", "the pickle asks for a global that a state dict does not need"}
 	r.Unsafe = []scan.Unsafe{
 		{Rule: "BTU100", Severity: scan.SeverityCritical, Where: "archive/data.pkl@1042", Detail: "global posix.system called with 1 argument"},
 		{Rule: "BTU201", Severity: scan.SeverityHigh, Where: "archive/data.pkl", Detail: "two members of this name: readers disagree about which one counts"},

@@ -20,12 +20,12 @@ import base64
 import codecs
 import collections
 import gzip
-import io
 import json
 import os
 import pathlib
 import random
-import sys
+import re
+import unicodedata
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "tokenizer"
@@ -204,6 +204,12 @@ def make_lines(n, seed):
             s = mixed(r)
         lines.append(damage(r, s) if r.random() < 0.05 else s.encode())
     return lines[:n]
+
+
+def code_points():
+    """Lines that have every code point inside a word, alone, between digits and after a space."""
+    chars = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    return ["".join("a%sb %s 1%s2 e%s" % (c, c, c, c) for c in chars[i:i + 32]).encode() for i in range(0, len(chars), 32)]
 
 
 # ---------------------------------------------------------------- offsets
@@ -474,10 +480,10 @@ def zigzag(n):
     return uv(n * 2 if n >= 0 else -n * 2 - 1)
 
 
-def vectors(n, out, extra, only):
+def vectors(n, seed, out, extra, only):
     """lines.gz: length and bytes of each line. vectors.gz: for each line the number of tokens; of each token its id, its start relative to the
     end of the one before, its length; and the CRC-32 of the decoded text without and with special tokens."""
-    raw = make_lines(n, 1)
+    raw = make_lines(n, seed) if n else code_points()
     write(out / "lines.gz", b"".join(uv(len(b)) + b for b in raw))
     decoded = [decode(b) for b in raw]
     todo = [(d.name, d) for d in sorted(DATA.iterdir()) if d.is_dir() and d.name != "fuzz"] + [(k, pathlib.Path(v)) for k, v in extra]
@@ -504,10 +510,128 @@ def vectors(n, out, extra, only):
         print(name, len(b), flush=True)
 
 
+# ---------------------------------------------------------------- tables
+
+CATEGORIES = "Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co".split()
+CLUSTERS = "Any CR LF Control L V T LV LVT Extend ZWJ SpacingMark Prepend Regional_Indicator Extended_Pictographic InCB_Consonant".split()
+SCRIPT_NAMES = "Han Hiragana Katakana Hangul Latin Greek Cyrillic Arabic Hebrew Devanagari Thai".split()
+
+
+def tables(segmentation):
+    """tables.go: the properties that unicode.go describes, asked of the library for every code point; grapheme clusters from the
+    source of unicode-segmentation, which has no interface of its own there."""
+    from tokenizers import Regex, normalizers as N, pre_tokenizers as P
+    chars = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    chunks = ["".join(chars[i:i + 4096]) for i in range(0, len(chars), 4096)]
+
+    def matches(rx):
+        split, out = P.Split(Regex(rx), "removed", invert=True), set()
+        for t in chunks:
+            for w, _ in split.pre_tokenize_str(t):
+                out.update(w)
+        return out
+
+    def pieces(pre, wrap, keep):
+        out = set()
+        for i in range(0, len(chars), 2048):
+            out.update(w for w, _ in pre.pre_tokenize_str("  ".join(wrap % c for c in chars[i:i + 2048] if not c.isspace())) if keep(w))
+        return out
+
+    category = {}
+    for i, k in enumerate(CATEGORIES):
+        for c in matches(r"\p{%s}" % k):
+            category[c] = i
+    alone = lambda w: len(w) == 1 and w != "a"
+    gone = lambda n: {c for c in chars if n.normalize_str(c) == ""}
+    bert = lambda **k: N.BertNormalizer(**{**dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False), **k})
+    chinese = bert(handle_chinese_chars=True)
+    nfd, nfkd, nfc, lower = N.NFD(), N.NFKD(), N.NFC(), N.Lowercase()
+    syllable = lambda c: 0xAC00 <= ord(c) < 0xD7A4
+    canonical = {c: nfd.normalize_str(c) for c in chars if nfd.normalize_str(c) != c and not syllable(c)}
+    compat = {c: k for c in chars if (k := nfkd.normalize_str(c)) != c and k != nfd.normalize_str(c)}
+    lowered = {c: k for c in chars if (k := lower.normalize_str(c)) != c}
+    compose = {}
+    for c, d in canonical.items():
+        if nfc.normalize_str(d) == c and nfc.normalize_str(c) == c:
+            a = nfc.normalize_str(d[:-1])
+            assert len(a) == 1 < len(d), c
+            compose[a + d[-1]] = c
+    # Classes are stable: Python's holds for what the library's older Unicode reorders. U+0345 has the highest.
+    ccc = {c: unicodedata.combining(c) for c in chars if c not in canonical and unicodedata.combining(c)
+           and (c == "\u0345" or nfd.normalize_str("\u0345" + c) != "\u0345" + c)}
+
+    source = segmentation.read_text()
+    def ranges(name, pattern):
+        at = source.index(name)
+        return re.findall(pattern, source[at:source.index("];", at)])
+    cluster = {chr(c): CLUSTERS.index(k) for a, b, k in ranges("const grapheme_cat_table", r"\('\\u\{(\w+)\}',\s*'\\u\{(\w+)\}',\s*GC_(\w+)\)")
+               for c in range(int(a, 16), int(b, 16) + 1) if not 0xD800 <= c < 0xE000}
+    conjunct = {chr(c) for a, b in ranges("InCB_Extend_table", r"\('\\u\{(\w+)\}',\s*'\\u\{(\w+)\}'\)") for c in range(int(a, 16), int(b, 16) + 1)}
+
+    second = {k[1] for k in compose} | {chr(c) for c in [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]}
+    flags = [(5, pieces(P.Digits(individual_digits=True), "a%sa", alone)),
+             (6, {w[1] for w in pieces(P.Whitespace(), "_%s_", lambda w: len(w) == 3)}),
+             (7, matches(r"\w")), (8, gone(bert(clean_text=True))), (9, gone(bert(strip_accents=True))), (10, gone(N.StripAccents())),
+             (11, pieces(P.Punctuation("isolated"), "a%sa", alone)), (12, matches(r"\s")),
+             (13, {c for c in chars if chinese.normalize_str(c) != c}),
+             (14, {c for c in chars if c in canonical or syllable(c)}), (15, set(compat)), (16, second),
+             (17, set(compose.values()) | {c for c in chars if syllable(c)}), (18, set(lowered)), (31, conjunct)]
+
+    def prop(c):
+        if 0xD800 <= c < 0xE000:
+            return 0
+        c = chr(c)
+        return category[c] | sum(1 << b for b, s in flags if c in s) | ccc.get(c, 0) << 19 | cluster.get(c, 0) << 27
+
+    runs, last = [], None
+    for c in range(0x110000):
+        p = prop(c)
+        if p != last:
+            runs.append((c, p))
+            last = p
+    values = [v for v, _ in collections.Counter(p for _, p in runs).most_common()]
+    index = {v: i for i, v in enumerate(values)}
+    b = bytearray(uv(len(values)) + b"".join(map(uv, values)))
+    prev = 0
+    for c, p in runs:
+        b += uv(c - prev) + uv(index[p])
+        prev = c
+
+    def forms(d):
+        out, prev = bytearray(uv(len(d))), 0
+        for k in sorted(d):
+            out += uv(ord(k) - prev) + uv(len(d[k])) + b"".join(uv(ord(x)) for x in d[k])
+            prev = ord(k)
+        return out
+
+    pairs, prev = bytearray(uv(len(compose))), 0
+    for k in sorted(compose):
+        pairs += uv(ord(k[0]) - prev) + uv(ord(k[1])) + uv(ord(compose[k]))
+        prev = ord(k[0])
+    scripts = bytearray()
+    for name in SCRIPT_NAMES:
+        ends = []
+        for c in sorted(map(ord, matches(r"\p{%s}" % name))):
+            if ends and ends[-1] == c - 1:
+                ends[-1] = c
+            else:
+                ends += [c, c]
+        scripts += uv(len(name)) + name.lower().encode() + uv(len(ends)) + b"".join(uv(c - p) for c, p in zip(ends, [0] + ends))
+    out = ["// Code generated by testdata/scripts/make_tokenizer_vectors.py tables; DO NOT EDIT.", "", "package tokenizer"]
+    for name, doc, data in (("propertyRuns", "runs of code points with equal properties", b), ("canonicalData", "full canonical decompositions (Unicode 9)", forms(canonical)),
+                            ("compatData", "full compatibility decompositions where they differ", forms(compat)), ("composeData", "canonical compositions", pairs),
+                            ("lowerData", "lower case", forms(lowered)), ("scriptData", "code points of scripts", scripts)):
+        text = base64.b64encode(bytes(data)).decode()
+        out += ["", f"// {name}: {doc}.", f"const {name} = `"] + [text[i:i + 116] for i in range(0, len(text), 116)]
+        out[-1] += "`"
+    (ROOT / "tables.go").write_text("\n".join(out) + "\n")
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("what", choices=["train", "vectors", "tables"])
-    p.add_argument("--lines", type=int, default=1500)
+    p.add_argument("--lines", type=int, default=2000, help="0: lines of every code point")
+    p.add_argument("--seed", type=int, default=1)
     p.add_argument("--out", type=pathlib.Path, default=DATA)
     p.add_argument("--only", nargs="*", default=[])
     p.add_argument("--extra", nargs="*", default=[])
@@ -517,7 +641,9 @@ def main():
     if a.what == "train":
         train(a.only)
     elif a.what == "vectors":
-        vectors(a.lines, a.out, [e.split("=", 1) for e in a.extra], a.only)
+        vectors(a.lines, a.seed, a.out, [e.split("=", 1) for e in a.extra], a.only)
+    else:
+        tables(a.segmentation)
 
 
 if __name__ == "__main__":

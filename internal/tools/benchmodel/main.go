@@ -48,8 +48,16 @@ func main() {
 	repeat := flag.Int("repeat", 3, "counted passes over the batches in a process")
 	limit := flag.Int("limit", 8, "batches used")
 	mode := flag.String("mode", "", "measure this mode here, and print JSON")
+	orders := flag.String("orders", "as they come,sorted by length", "comma-separated orders of the sentences")
 	sorted := flag.Bool("sort", false, "sort all sentences by length before batching")
+	tok := flag.Bool("tokenizers", false, "time the tokenizers, not the engine")
 	flag.Parse()
+	if *tok {
+		if err := tokenizers(*python); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if *folders == "" || *file == "" {
 		log.Fatal("usage: benchmodel -models FOLDER[,FOLDER] -batches FILE")
 	}
@@ -76,11 +84,11 @@ func main() {
 	fmt.Println("| model | batches | mode | threads | PyTorch, ms a batch | btu-scan | ratio | PyTorch, MiB | btu-scan |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|")
 	for _, folder := range strings.Split(*folders, ",") {
-		for _, sort := range []bool{false, true} {
+		for _, order := range strings.Split(*orders, ",") {
 			for _, mode := range []string{"forward", "embgrad", "train"} {
 				for _, n := range strings.Split(*threads, ",") {
 					args := []string{"--batches", cut, "--mode", mode, "--threads", n, "--repeat", strconv.Itoa(*repeat)}
-					if sort {
+					if order == "sorted by length" {
 						args = append(args, "--sort")
 					}
 					script := append([]string{*python, filepath.Join("scripts", "bench", "torch_model.py"), "--json", "--model", folder}, args...)
@@ -89,12 +97,8 @@ func main() {
 					for range *rounds {
 						theirs, our = append(theirs, process(script)), append(our, process(ours))
 					}
-					name := "as they come"
-					if sort {
-						name = "sorted by length"
-					}
 					t, o := median(theirs), median(our)
-					fmt.Printf("| %s | %s | %s | %s | %.0f | %.0f | %.2f | %.0f | %.0f |\n", filepath.Base(folder), name, mode, n,
+					fmt.Printf("| %s | %s | %s | %s | %.0f | %.0f | %.2f | %.0f | %.0f |\n", filepath.Base(folder), order, mode, n,
 						t.Pass*1e3, o.Pass*1e3, ratio(our, theirs), t.RSS, o.RSS)
 				}
 			}
