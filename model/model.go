@@ -43,7 +43,8 @@ type Engine interface {
 	Backward(ctx context.Context, dout []float32, want arch.Grads) ([]float32, error)
 	// ZeroGrads forgets the gradients of the parameters.
 	ZeroGrads()
-	// Update makes a step and returns the norm of the gradients.
+	// Update makes a step and returns the norm of the gradients before it was
+	// limited; 0 where it is not limited.
 	Update(ctx context.Context, u arch.Update) (norm float64, err error)
 	// Values and Gradient return copies of a parameter and its gradient.
 	Values(ctx context.Context, name string) ([]float32, error)
@@ -89,7 +90,10 @@ func Open(ck *loader.Checkpoint, opt Options) (*Model, error) {
 		return &Model{net, cpu.New(net, ck.Tensor, cpu.Options{Workers: opt.Workers, Train: opt.Train})}, nil
 	}
 	engine, err := opt.Engine(net, ck.Tensor)
-	return &Model{net, engine}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Model{net, engine}, nil
 }
 
 // tensors shows arch a checkpoint.
@@ -169,6 +173,9 @@ func (m *Model) Backward(ctx context.Context, b *arch.Batch, targets []int, want
 	if err != nil {
 		return 0, nil, err
 	}
+	if rows := m.net.Rows(b); len(targets) != rows {
+		return 0, nil, fmt.Errorf("%d targets for %d outputs", len(targets), rows)
+	}
 	dout := make([]float32, len(out))
 	if loss, err = CrossEntropy(dout, out, targets); err != nil || want == arch.NoGrads {
 		return loss, nil, err
@@ -192,7 +199,7 @@ func NextTokens(b *arch.Batch) []int {
 
 // CrossEntropy returns the mean over the rows of logits, one per target, of
 // -log softmax(row)[target], and sets grad to its gradient. Rows with a negative
-// target do not count.
+// target do not count; that none does is an error.
 func CrossEntropy(grad, logits []float32, targets []int) (float64, error) {
 	if len(targets) == 0 || len(logits)%len(targets) != 0 || len(grad) != len(logits) {
 		return 0, fmt.Errorf("%d targets for %d logits", len(targets), len(logits))
@@ -206,6 +213,9 @@ func CrossEntropy(grad, logits []float32, targets []int) (float64, error) {
 		if y >= 0 {
 			n++
 		}
+	}
+	if n == 0 {
+		return 0, errors.New("no row has a target")
 	}
 	var loss float64
 	for i, y := range targets {

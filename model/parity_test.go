@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/btu-scan/btu-scan/loader"
@@ -31,8 +32,6 @@ func openCheckpoint(t testing.TB, path string) *loader.Checkpoint {
 	t.Cleanup(func() { ck.Close() })
 	return ck
 }
-
-func (v vectors) has(name string) bool { return v.ck.Tensor(name) != nil }
 
 func (v vectors) get(name string) []float32 {
 	v.t.Helper()
@@ -203,23 +202,36 @@ func trainAsIn(t testing.TB, m *Model, v vectors, name string, b *arch.Batch, pr
 	return distance(losses, want, 1)
 }
 
+// inTable says that the tests print their numbers as rows of a table, for make
+// parity.
+var inTable = os.Getenv("PARITY") != ""
+
+func tableRow(cells ...any) {
+	if !inTable {
+		return
+	}
+	for _, c := range cells {
+		if x, ok := c.(float64); ok {
+			fmt.Printf("| %.1e ", x)
+		} else {
+			fmt.Printf("| %v ", c)
+		}
+	}
+	fmt.Println("|")
+}
+
 func TestParity(t *testing.T) {
 	dirs, err := filepath.Glob(filepath.Join(parityDir, "*", "vectors.safetensors"))
 	if err != nil || len(dirs) < 26 {
 		t.Fatalf("%d families in %s: %v", len(dirs), parityDir, err)
 	}
-	table := os.Getenv("PARITY") != "" // make parity
-	if table {
-		fmt.Println("| family | logits | hidden | input gradients | parameter gradients | 5 AdamW losses |")
-		fmt.Println("|---|---|---|---|---|---|")
-	}
+	tableRow("model", "logits", "hidden states", "input gradients", "parameter gradients", "10 AdamW losses")
+	tableRow("---", "---", "---", "---", "---", "---")
 	for _, d := range dirs {
 		dir := filepath.Dir(d)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			p := compare(t, dir, 2)
-			if table {
-				fmt.Printf("| %s | %.1e | %.1e | %.1e | %.1e | %.1e |\n", filepath.Base(dir), p.logits, p.hidden, p.inputs, p.params, p.adamw)
-			}
+			tableRow(filepath.Base(dir), p.logits, p.hidden, p.inputs, p.params, p.adamw)
 			for _, c := range []struct {
 				what       string
 				got, limit float64
@@ -230,6 +242,60 @@ func TestParity(t *testing.T) {
 				if !(c.got <= c.limit) {
 					t.Errorf("%s are off by %.2g, the limit is %.0e", c.what, c.got, c.limit)
 				}
+			}
+		})
+	}
+}
+
+// Trained models: a small one of this repository, and those of PARITY_REAL, as
+// "folder=vectors" with commas between.
+func TestParityOfTrainedModels(t *testing.T) {
+	models := "../testdata/clean=" + parityDir + "/real/clean.safetensors"
+	if more := os.Getenv("PARITY_REAL"); more != "" {
+		models += "," + more
+	}
+	tableRow("trained model", "logits", "loss", "input gradients", "norm of all gradients", "5 AdamW losses")
+	tableRow("---", "---", "---", "---", "---", "---")
+	for pair := range strings.SplitSeq(models, ",") {
+		dir, file, _ := strings.Cut(pair, "=")
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			ck := openCheckpoint(t, dir)
+			v := vectors{t, openCheckpoint(t, file)}
+			m, err := Open(ck, Options{Train: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, index := v.batch("input_ids", "lengths")
+			last := arch.Batch{IDs: b.IDs, Starts: b.Starts}
+			if m.net.Task == arch.Generate { // the vectors have the last token's alone
+				for _, s := range b.Starts[1:] {
+					last.Positions = append(last.Positions, s-1)
+				}
+			}
+			out, err := m.engine.Forward(t.Context(), &last, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logits := distance(out, v.get("logits"), 1)
+			loss, got := backward(t, m, v, b, "")
+			lossError := distance([]float32{float32(loss)}, v.get("loss"), 1)
+			inputs := distance(got, rows(v.get("grad_inputs"), index, m.net.Embedding.Dim), 1e-3)
+			n, err := m.engine.Update(t.Context(), arch.Update{
+				Step: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, MaxNorm: math.MaxFloat64,
+				Param: func(string) arch.ParamUpdate { return arch.ParamUpdate{} }, // a step of length 0
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			norm := distance([]float32{float32(n)}, v.get("grad_norm"), 1)
+			if m, err = Open(ck, Options{Train: true}); err != nil {
+				t.Fatal(err)
+			}
+			b, _ = v.batch("step_input_ids", "step_lengths")
+			adamw := trainAsIn(t, m, v, "adamw_losses", b, "step_", TrainOptions{LR: 5e-5, Decay: 0.01})
+			tableRow(filepath.Base(dir), logits, lossError, inputs, norm, adamw)
+			if !(logits <= 1e-4 && lossError <= 1e-4 && inputs <= 1e-3 && norm <= 1e-3 && adamw <= 1e-4) {
+				t.Errorf("off by: logits %.2g, loss %.2g, input gradients %.2g, norm %.2g, losses of AdamW %.2g", logits, lossError, inputs, norm, adamw)
 			}
 		})
 	}

@@ -97,9 +97,8 @@ func (t *Trainer) Step(ctx context.Context, b *arch.Batch, targets []int) (float
 
 func (t *Trainer) update(ctx context.Context) error {
 	factor := t.opt.Schedule(t.step)
-	t.step++
 	_, err := t.m.engine.Update(ctx, arch.Update{
-		Step: t.step, Beta1: t.opt.Beta1, Beta2: t.opt.Beta2, Eps: t.opt.Eps, MaxNorm: t.opt.MaxNorm,
+		Step: t.step + 1, Beta1: t.opt.Beta1, Beta2: t.opt.Beta2, Eps: t.opt.Eps, MaxNorm: t.opt.MaxNorm,
 		Param: func(name string) arch.ParamUpdate {
 			for _, g := range t.opt.Groups {
 				if g.Match(name) {
@@ -109,5 +108,8 @@ func (t *Trainer) update(ctx context.Context) error {
 			return arch.ParamUpdate{Frozen: true}
 		},
 	})
+	if err == nil {
+		t.step++
+	}
 	return err
 }

@@ -423,7 +423,10 @@ func PackColumns(p Parallel, k, n int, s Storage, read func(dst []float32, j int
 			kernel.EncodeF16(out, dst)
 		}
 	})
-	return b, cmp.Or(errs...)
+	if err := cmp.Or(errs...); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // PackT packs the transpose of the matrix that was packed into buf, which must

@@ -120,7 +120,7 @@ func (r *reader) afterPadding(n *Network, positions int) {
 	if p := r.config.PadTokenID; p != nil {
 		pad = *p
 	}
-	if pad < 0 || pad+1 >= positions {
+	if pad < 0 || pad >= positions-1 {
 		r.fail("pad_token_id", "", "%d leaves none of %d positions", pad, positions)
 		return
 	}

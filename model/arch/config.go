@@ -32,7 +32,6 @@ type config struct {
 	PositionType     *string  `json:"position_embedding_type"`
 	IsDecoder        bool     `json:"is_decoder"`
 	CrossAttention   bool     `json:"add_cross_attention"`
-	SummaryType      *string  `json:"summary_type"` // ELECTRA
 
 	// DistilBERT
 	Dim        *int    `json:"dim"`
@@ -64,7 +63,7 @@ type config struct {
 	RopeLocalTheta *float64       `json:"rope_local_base_freq"`
 	AttentionBias  bool           `json:"attention_bias"`
 	MLPBias        bool           `json:"mlp_bias"`
-	Window         *int           `json:"sliding_window"`
+	Window         jsontext.Value `json:"sliding_window"` // null is not what none at all is
 	UseWindow      *bool          `json:"use_sliding_window"`
 	WindowLayers   *int           `json:"max_window_layers"`
 	LayerTypes     []string       `json:"layer_types"`
@@ -74,6 +73,8 @@ type config struct {
 	AttnCap        jsontext.Value `json:"attn_logit_softcapping"` // null is not what none at all is
 	LogitCap       jsontext.Value `json:"final_logit_softcapping"`
 	Bidirectional  bool           `json:"use_bidirectional_attention"`
+
+	RopeParameters jsontext.Value `json:"rope_parameters"` // transformers 5: all of the above about rotary embeddings
 }
 
 // A ropeScaling stretches the rotary embedding to longer sequences.
@@ -141,23 +142,23 @@ func (r *reader) setLabels(n *Network) dim {
 // maxLabels caps the labels of a classifier.
 const maxLabels = 1 << 16
 
-// eps returns a norm's epsilon.
+// eps returns a norm's epsilon, which is above 0 as a float32 too.
 func (r *reader) eps(field string, x *float64, otherwise float64) float32 {
 	if x == nil {
 		return float32(otherwise)
 	}
-	if !(*x > 0 && *x < 1) {
+	if !(float32(*x) > 0 && *x < 1) {
 		r.fail(field, "", "%v is not between 0 and 1", *x)
 	}
 	return float32(*x)
 }
 
-// positive returns a number that must be above zero and finite.
+// positive returns a number that must be above zero and finite, in float32 too.
 func (r *reader) positive(field string, x *float64, otherwise float64) float64 {
 	if x == nil {
 		return otherwise
 	}
-	if !(*x > 0 && *x < 1e30) {
+	if !(*x > 1e-30 && *x < 1e30) {
 		r.fail(field, "", "%v is not a positive number", *x)
 		return 1
 	}

@@ -14,7 +14,7 @@ func gemma(r *reader) *Network {
 	c := &r.config
 	r.findPrefix("embed_tokens.weight", "model.", "")
 	// hidden_act of Gemma's first configs said "gelu" and meant the approximation.
-	d := r.decoder(c.HiddenActivation, GELUTanh)
+	d := r.decoder("hidden_activation", c.HiddenActivation, GELUTanh)
 	if c.Bidirectional {
 		r.unsupported("use_bidirectional_attention", "is not run")
 	}
@@ -30,10 +30,14 @@ func gemma(r *reader) *Network {
 		Tokens: r.param("embed_tokens.weight", d.vocab, d.hidden), Dim: d.hidden.n,
 		Scale: float32(math.Sqrt(float64(d.hidden.n))),
 	}
-	global := r.rotary("rope_theta", c.RopeTheta, d, c.RopeScaling)
+	theta := 1e4
+	if version == 3 {
+		theta = 1e6
+	}
+	global := r.rotary("rope_theta", c.RopeTheta, theta, d, c.RopeScaling)
 	local := global
 	if version == 3 {
-		local = r.rotary("rope_local_base_freq", c.RopeLocalTheta, d, nil)
+		local = r.rotary("rope_local_base_freq", c.RopeLocalTheta, 1e4, d, nil)
 	}
 	norm := func(name string, n dim) *Norm { return r.rmsNorm(name, n, d.eps, true) }
 	layer := 0
@@ -62,18 +66,27 @@ func gemma(r *reader) *Network {
 	}, "layers.%d")
 	n.Norm = norm(r.prefix+"norm", d.hidden)
 	r.decoderHead(n, d.vocab, d.hidden, true)
-	if version == 2 {
-		n.Head.SoftCap = r.softCap("final_logit_softcapping", c.LogitCap, 30)
+	if n.Task == Generate { // a classifier's logits are not capped
+		switch version {
+		case 2:
+			n.Head.SoftCap = r.softCap("final_logit_softcapping", c.LogitCap, 30)
+		case 3:
+			n.Head.SoftCap = r.softCap("final_logit_softcapping", c.LogitCap, 0)
+		}
 	}
 	return n
 }
 
-// softCap is a soft cap, of which a config that says null has none.
+// isSet reports whether a config states a field, and not as null.
+func isSet(raw jsontext.Value) bool { return raw != nil && raw.Kind() != 'n' }
+
+// softCap is a soft cap, of which a config that says null has none; nor has one
+// that says nothing, if otherwise is 0.
 func (r *reader) softCap(field string, raw jsontext.Value, otherwise float64) float32 {
 	var x *float64
 	if raw != nil {
 		if err := json.Unmarshal(raw, &x); err != nil {
-			r.fail(field, "", "%s", err)
+			r.fail(field, "", "is not a 64-bit number")
 		}
 		if x == nil {
 			return 0
@@ -85,9 +98,9 @@ func (r *reader) softCap(field string, raw jsontext.Value, otherwise float64) fl
 // gemmaWindow: Gemma 2 alternates, Gemma 3 has one full layer in six.
 func (r *reader) gemmaWindow(layer, version int) int {
 	c := &r.config
-	w := r.sizeOr("sliding_window", c.Window, 4096).n
-	if len(c.LayerTypes) > layer {
-		return r.windowOfType(c.LayerTypes[layer], w)
+	w := r.windowSize()
+	if c.LayerTypes != nil {
+		return r.windowOfType(layer, w)
 	}
 	every := 2
 	if version == 3 {

@@ -13,8 +13,11 @@ func gpt2(r *reader) *Network {
 	inner := r.sizeOr("n_inner", c.NInner, 4*hidden.n)
 	eps := r.eps("layer_norm_epsilon", c.LayerNormEpsilon, 1e-5)
 	act := r.activation("activation_function", c.ActivationFunc, GELUTanh)
-	if c.CrossAttention || c.ScaleByLayer {
-		r.unsupported("scale_attn_by_inverse_layer_idx", "cross attention and scaling by layer are not run")
+	if c.CrossAttention {
+		r.unsupported("add_cross_attention", "is not run")
+	}
+	if c.ScaleByLayer {
+		r.unsupported("scale_attn_by_inverse_layer_idx", "is not run")
 	}
 	scale := rsqrt(headDim)
 	if c.ScaleAttn != nil && !*c.ScaleAttn {

@@ -1,6 +1,10 @@
 package arch
 
-import "math"
+import (
+	"math"
+
+	"github.com/go-json-experiment/json"
+)
 
 // decoder holds what Llama and its descendants share.
 type decoder struct {
@@ -10,14 +14,17 @@ type decoder struct {
 	act                             Activation
 }
 
-func (r *reader) decoder(act *string, otherwise Activation) decoder {
+func (r *reader) decoder(field string, act *string, otherwise Activation) decoder {
 	c := &r.config
 	d := decoder{
 		hidden: r.size("hidden_size", c.Hidden), inner: r.size("intermediate_size", c.Inner),
 		vocab: r.size("vocab_size", c.VocabSize), positions: r.size("max_position_embeddings", c.MaxPositions),
 		heads: r.size("num_attention_heads", c.Heads),
 		eps:   r.eps("rms_norm_eps", c.RMSNormEps, 1e-6),
-		act:   r.activation("hidden_act", act, otherwise),
+		act:   r.activation(field, act, otherwise),
+	}
+	if isSet(c.RopeParameters) {
+		r.unsupported("rope_parameters", "is not run")
 	}
 	d.kvHeads = r.sizeOr("num_key_value_heads", c.KVHeads, d.heads.n)
 	if d.heads.n%d.kvHeads.n != 0 {
@@ -60,15 +67,18 @@ func (r *reader) gatedMLP(d decoder, name string, bias bool) *MLP {
 func llama(r *reader) *Network {
 	c := &r.config
 	r.findPrefix("embed_tokens.weight", "model.", "")
-	d := r.decoder(c.HiddenAct, SiLU)
+	d := r.decoder("hidden_act", c.HiddenAct, SiLU)
 	qkvBias, oBias := c.AttentionBias, c.AttentionBias
-	if c.ModelType == "qwen2" {
+	switch c.ModelType { // transformers asks the config in the others alone
+	case "qwen2":
 		qkvBias, oBias = true, false
+	case "mistral":
+		qkvBias, oBias = false, false
 	}
 	if c.ModelType != "llama" {
 		c.MLPBias = false
 	}
-	rotary := r.rotary("rope_theta", c.RopeTheta, d, c.RopeScaling)
+	rotary := r.rotary("rope_theta", c.RopeTheta, 10000, d, c.RopeScaling)
 	n := &Network{Task: r.task("score.weight", "lm_head.weight"), Hidden: d.hidden.n, MaxTokens: d.positions.n}
 	n.Embedding = Embedding{Tokens: r.param("embed_tokens.weight", d.vocab, d.hidden), Dim: d.hidden.n, Scale: 1}
 	layer := 0
@@ -93,40 +103,69 @@ func llama(r *reader) *Network {
 // window is how far back a layer sees; 0 for all.
 func (r *reader) window(layer int) int {
 	c := &r.config
-	if c.Window == nil || c.ModelType == "llama" {
+	if c.ModelType == "llama" {
 		return 0
 	}
-	w := r.size("sliding_window", c.Window).n
+	w := r.windowSize()
 	switch {
 	case c.ModelType == "mistral":
 		return w
 	case c.UseWindow == nil || !*c.UseWindow: // Qwen's default
 		return 0
-	case len(c.LayerTypes) > layer:
-		return r.windowOfType(c.LayerTypes[layer], w)
+	case c.LayerTypes != nil:
+		return r.windowOfType(layer, w)
 	case layer < r.sizeOr("max_window_layers", c.WindowLayers, 28).n:
 		return 0
 	}
 	return w
 }
 
-func (r *reader) windowOfType(layerType string, window int) int {
-	switch layerType {
+// windowSize is the size of windows: 0, for none, where the config says null, and
+// 4096, transformers' default for all families that have them, where it is
+// silent.
+func (r *reader) windowSize() int {
+	n := new(int)
+	*n = 4096
+	if raw := r.config.Window; raw != nil {
+		if err := json.Unmarshal(raw, &n); err != nil {
+			r.fail("sliding_window", "", "is not a 64-bit integer")
+		}
+		if n == nil {
+			return 0
+		}
+	}
+	return r.size("sliding_window", n).n
+}
+
+// windowOfType is the window of a layer whose type the config lists.
+func (r *reader) windowOfType(layer, window int) int {
+	types := r.config.LayerTypes
+	if layer >= len(types) {
+		r.fail("layer_types", "", "lists %d of the layers", len(types))
+		return 0
+	}
+	switch types[layer] {
 	case "sliding_attention":
 		return window
 	case "full_attention":
 		return 0
 	}
-	r.unsupported("layer_types", "%q is not run", layerType)
+	r.unsupported("layer_types", "%q is not run", types[layer])
 	return 0
 }
 
+// maxHeadDim caps the elements of a head that is rotated; known ones have 256.
+const maxHeadDim = 1 << 14
+
 // rotary returns the angles of the rotary embedding, stretched as the config
 // asks (transformers' modeling_rope_utils.py).
-func (r *reader) rotary(field string, theta *float64, d decoder, s *ropeScaling) *Rotary {
-	base := r.positive(field, theta, 10000)
+func (r *reader) rotary(field string, theta *float64, otherwise float64, d decoder, s *ropeScaling) *Rotary {
+	base := r.positive(field, theta, otherwise)
 	half := d.headDim.n / 2
 	rot := &Rotary{Factor: 1}
+	if d.headDim.n > maxHeadDim { // before the tensors are asked
+		r.fail(d.headDim.field, "", "heads of %d elements are over the limit of %d", d.headDim.n, maxHeadDim)
+	}
 	if r.err != nil {
 		return rot
 	}

@@ -23,6 +23,9 @@ func mpnet(r *reader) *Network {
 	if buckets.n%4 != 0 {
 		r.fail(buckets.field, "", "%d is not a multiple of 4", buckets.n)
 	}
+	if buckets.n >= 4*mpnetDistance {
+		r.fail(buckets.field, "", "%d leave none for distances of %d and more", buckets.n, mpnetDistance)
+	}
 	bias := &RelativeBias{Weight: r.param("encoder.relative_attention_bias.weight", buckets, e.heads), MaxDistance: mpnetDistance}
 	n.Layers = r.encoderLayers(e, r.size("num_hidden_layers", r.config.Layers), mpnetNames, bias)
 	r.classifier(n, e.hidden, "classifier.dense", Tanh, "classifier.out_proj")

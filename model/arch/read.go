@@ -3,6 +3,7 @@ package arch
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -85,7 +86,7 @@ func Families() []string {
 func Read(config []byte, tensors Tensors) (*Network, error) {
 	r := &reader{tensors: tensors, used: map[string]bool{}}
 	if err := json.Unmarshal(config, &r.config); err != nil {
-		return nil, &ConfigError{Msg: err.Error()}
+		return nil, badJSON(err)
 	}
 	build, ok := families[r.config.ModelType]
 	if !ok {
@@ -102,6 +103,35 @@ func Read(config []byte, tensors Tensors) (*Network, error) {
 		return nil, r.err
 	}
 	return n, nil
+}
+
+// badJSON is the error of a config that is not the JSON it should be, with the
+// field whose value is of another type.
+func badJSON(err error) *ConfigError {
+	s, ok := errors.AsType[*json.SemanticError](err)
+	if !ok || s.JSONPointer == "" || s.GoType == nil {
+		return &ConfigError{Msg: err.Error()}
+	}
+	field, inner, _ := strings.Cut(string(s.JSONPointer[1:]), "/")
+	if field == "rope_scaling" && inner != "" {
+		field += "." + inner
+	}
+	what := "of its type"
+	switch s.GoType.Kind() {
+	case reflect.Int:
+		what = "a 64-bit integer"
+	case reflect.Float64:
+		what = "a 64-bit number"
+	case reflect.Bool:
+		what = "true or false"
+	case reflect.String:
+		what = "a string"
+	case reflect.Slice:
+		what = "a list"
+	case reflect.Map, reflect.Struct:
+		what = "an object"
+	}
+	return &ConfigError{Field: field, Msg: "is not " + what}
 }
 
 // A reader builds a Network. It keeps the first error; the layers it returns

@@ -259,19 +259,22 @@ func (l *attention) weightsGrad(dp, p gemm.Matrix, b block, caps, sums []float32
 		clear(row[:from])
 		clear(row[to:])
 		seen, factor := row[from:to], l.Scale
-		if sums != nil { // the bias is added after the scale
+		if l.bias != nil { // the bias is added after the scale
 			factor = 1
 		}
 		vecmath.SoftmaxGrad(seen, p.Row(r)[from:to], seen, factor)
 		if caps != nil {
 			vecmath.Mul(seen, seen, caps[r*p.Cols+from:r*p.Cols+to])
 		}
+		if l.bias == nil {
+			continue
+		}
 		if sums != nil {
 			for j, g := range seen {
 				sums[l.bucket(b.first+from+j-b.from-r)] += g
 			}
-			vecmath.Scale(seen, l.Scale, seen)
 		}
+		vecmath.Scale(seen, l.Scale, seen)
 	}
 }
 

@@ -13,6 +13,7 @@ package cpu
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 
@@ -276,12 +277,17 @@ func (l *layer) forward(e *Engine, y, x gemm.Matrix) layerState {
 		s.sumNorm = l.sum.moments(e, rows)
 	}
 	s.f, s.sum = f, f
+	normed := y
+	if l.out != nil && l.sum != nil {
+		normed = e.arena.matrix(rows, x.Cols)
+		s.sum = normed
+	}
 	e.rows(rows, func(i0, i1 int) {
 		for i := i0; i < i1; i++ {
 			row := f.Row(i)
 			if l.out != nil {
-				l.out.row(y.Row(i), row, s.outNorm, i)
-				row = y.Row(i)
+				l.out.row(normed.Row(i), row, s.outNorm, i)
+				row = normed.Row(i)
 			}
 			vecmath.AddTo(row, x.Row(i))
 			if l.sum != nil {
@@ -326,8 +332,8 @@ func (e *Engine) ZeroGrads() {
 }
 
 // Update steps the parameters by their gradients and returns the norm of the
-// gradients before it was limited. A parameter without a gradient has one of
-// zeros.
+// gradients before it was limited; 0 where it is not limited. A parameter
+// without a gradient has one of zeros.
 func (e *Engine) Update(ctx context.Context, u arch.Update) (norm float64, err error) {
 	type job struct {
 		p    *param
@@ -339,6 +345,9 @@ func (e *Engine) Update(ctx context.Context, u arch.Update) (norm float64, err e
 	for _, known := range e.net.Params {
 		p := e.params[known.Name]
 		opt := u.Param(p.Name)
+		if opt.Rows != nil && len(opt.Rows) != p.rows() {
+			return 0, fmt.Errorf("%s: a mask of %d rows for %d", p.Name, len(opt.Rows), p.rows())
+		}
 		if opt.Frozen || p.Len() == 0 {
 			continue
 		}

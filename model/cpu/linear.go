@@ -44,9 +44,6 @@ func (l *linear) ready(ctx context.Context, e *Engine) error {
 		return nil
 	}
 	err := l.pack(ctx, e)
-	if err != nil { // half a copy is not to be taken for one
-		l.packed = nil
-	}
 	l.w.tensor.Forget()
 	return err
 }
@@ -73,7 +70,7 @@ func (l *linear) pack(ctx context.Context, e *Engine) error {
 		}
 	}
 	packed, err := gemm.PackColumns(e.par, l.in, l.out, l.w.storage(), read)
-	if err != nil {
+	if err != nil { // half a copy is not to be taken for one
 		return err
 	}
 	l.packed, l.version = packed, l.w.version
