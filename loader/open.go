@@ -242,9 +242,23 @@ func (f *folder) list() ([]string, error) {
 	return names, err
 }
 
+// open opens a regular file of the folder. To open a pipe would be to wait for
+// its writer.
+func (f *folder) open(name string) (*os.File, error) {
+	path := filepath.Join(f.prefix, name)
+	info, err := f.root.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: not a regular file", ErrUnsupported)}
+	}
+	return f.root.Open(path)
+}
+
 func (f *folder) mapFile(name string) (*mapping, error) {
 	// A link that leaves the folder is an error, whoever named the file.
-	file, err := f.root.Open(filepath.Join(f.prefix, name))
+	file, err := f.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +271,7 @@ const maxMetadata = 64 << 20
 
 // read returns a small file of the folder; nil, nil where there is none.
 func (f *folder) read(name string) ([]byte, error) {
-	file, err := f.root.Open(filepath.Join(f.prefix, name))
+	file, err := f.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

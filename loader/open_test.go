@@ -1,13 +1,16 @@
 package loader
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // twoByTwo is a checkpoint with one matrix.
@@ -315,5 +318,38 @@ func TestVocabularyFiles(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A pipe in a model folder does not make the program wait for its writer.
+func TestPipesAreNotOpened(t *testing.T) {
+	for _, name := range []string{"config.json", "model.safetensors", "tokenizer.json"} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "testdata", "clean"))); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		os.Remove(path)
+		if err := exec.Command("mkfifo", path).Run(); err != nil {
+			t.Skip("no pipes here")
+		}
+		done := make(chan error, 1)
+		go func() {
+			ck, err := Open(context.Background(), dir, Options{})
+			if err == nil {
+				_, err = ck.ReadFile(name)
+				ck.Vocabulary()
+				ck.Close()
+			}
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if !errors.Is(err, ErrUnsupported) {
+				t.Errorf("%s is a pipe: %v", name, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s is a pipe, and the loader waits for its writer", name)
+		}
 	}
 }

@@ -10,9 +10,10 @@
 // # Hostile input
 //
 // Open fails unless config.json and the tensors describe a network completely
-// and without contradiction. It runs no code of the checkpoint, and reads no
-// more than a pass needs. Numbers are the attacker's: NaN and infinities in
-// weights come out as NaN logits, which the caller must expect.
+// and without contradiction. It runs no code of the checkpoint. Memory is in
+// proportion to the files, and to the tokens of a pass, which has a limit.
+// Numbers are the attacker's: NaN and infinities in weights come out as logits
+// that are no numbers, which the caller must expect.
 package model
 
 import (
@@ -86,6 +87,9 @@ func Open(ck *loader.Checkpoint, opt Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkStorage(ck, net); err != nil {
+		return nil, err
+	}
 	if opt.Engine == nil {
 		return &Model{net, cpu.New(net, ck.Tensor, cpu.Options{Workers: opt.Workers, Train: opt.Train})}, nil
 	}
@@ -94,6 +98,28 @@ func Open(ck *loader.Checkpoint, opt Options) (*Model, error) {
 		return nil, err
 	}
 	return &Model{net, engine}, nil
+}
+
+// checkStorage refuses parameters that are no floating-point numbers, and those
+// that share their bytes with each other or with themselves: a small file could
+// else ask for any amount of memory.
+func checkStorage(ck *loader.Checkpoint, net *arch.Network) error {
+	var elements, bytes float64
+	for _, p := range net.Params {
+		switch t := ck.Tensor(p.Name).DType; t {
+		case loader.F64, loader.F32, loader.F16, loader.BF16, loader.F8E4M3, loader.F8E5M2, loader.F8E4M3FNUZ, loader.F8E5M2FNUZ:
+		default:
+			return &arch.ConfigError{Tensor: p.Name, Msg: fmt.Sprintf("elements of type %s are not run", t), Err: arch.ErrUnsupported}
+		}
+		elements += float64(p.Len())
+	}
+	for _, f := range ck.Files() {
+		bytes += float64(f.Size)
+	}
+	if elements > 2*bytes+1024 { // one to a byte, and one copy of the embedding as the head
+		return &arch.ConfigError{Msg: fmt.Sprintf("the parameters have %.0f elements, the files %.0f bytes: they share them", elements, bytes)}
+	}
+	return nil
 }
 
 // tensors shows arch a checkpoint.
@@ -120,9 +146,13 @@ func (m *Model) Network() *arch.Network { return m.net }
 // Engine is what runs the model.
 func (m *Model) Engine() Engine { return m.engine }
 
-// maxBatchTokens caps the tokens of one pass of Predict: enough that matrix
-// products run at full speed, few enough that what is kept stays in a cache.
-const maxBatchTokens = 1024
+// The limits of one pass of Predict, unless a sequence alone is over them:
+// enough tokens that matrix products run at full speed, few enough that what the
+// layers exchange stays in a cache.
+const (
+	maxPassTokens = 1024
+	maxPassBytes  = 256 << 20
+)
 
 // Predict returns the output of each sequence: logits per label, or of the next
 // token after the last, or the mean hidden state. It runs sequences of like
@@ -130,7 +160,10 @@ const maxBatchTokens = 1024
 // caller owns the result.
 func (m *Model) Predict(ctx context.Context, sequences [][]int32) ([][]float32, error) {
 	order := make([]int, len(sequences))
-	for i := range order {
+	for i, s := range sequences {
+		if err := m.net.Check(arch.NewBatch(s)); err != nil {
+			return nil, fmt.Errorf("sequence %d: %w", i, err)
+		}
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(sequences[a]), len(sequences[b])) })
@@ -139,16 +172,19 @@ func (m *Model) Predict(ctx context.Context, sequences [][]int32) ([][]float32, 
 	for len(order) > 0 {
 		n, tokens := 0, 0
 		for ; n < len(order); n++ {
-			if tokens += len(sequences[order[n]]); n > 0 && tokens > maxBatchTokens {
+			tokens += len(sequences[order[n]])
+			if n > 0 && (tokens > maxPassTokens || m.net.Cost(tokens, n+1, false) > maxPassBytes) {
 				break
 			}
 		}
-		b := &arch.Batch{Starts: []int{0}}
+		var part [][]int32
 		for _, i := range order[:n] {
-			b.IDs = append(b.IDs, sequences[i]...)
-			b.Starts = append(b.Starts, len(b.IDs))
-			if m.net.Task == arch.Generate {
-				b.Positions = append(b.Positions, len(b.IDs)-1)
+			part = append(part, sequences[i])
+		}
+		b := arch.NewBatch(part...)
+		if m.net.Task == arch.Generate {
+			for _, start := range b.Starts[1:] {
+				b.Positions = append(b.Positions, start-1)
 			}
 		}
 		rows, err := m.engine.Forward(ctx, b, false)

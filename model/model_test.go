@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -494,4 +495,63 @@ func TestNextTokens(t *testing.T) {
 	if got := NextTokens(b); !slices.Equal(got, []int{6, 7, -1, -1, 4, -1}) {
 		t.Errorf("%v", got)
 	}
+}
+
+// A few kB whose tensors repeat one number claim any number of parameters.
+func TestOpenRefusesSharedBytes(t *testing.T) {
+	_, err := Open(openCheckpoint(t, filepath.Join(parityDir, "hostile", "shared")), Options{})
+	if err == nil || !strings.Contains(err.Error(), "they share them") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Integers are no weights: they were quantized, and only their maker knows how.
+func TestOpenRefusesIntegers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(parityDir, "bert"))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "model.safetensors")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(data, []byte(`"F32"`), []byte(`"I32"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(openCheckpoint(t, dir), Options{})
+	if !errors.Is(err, arch.ErrUnsupported) || !strings.Contains(err.Error(), "I32") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// What a pass would need is known before it begins.
+func TestPassLimit(t *testing.T) {
+	m := openModel(t, "llama", Options{})
+	mlp := m.net.Layers[1].MLP
+	for _, l := range []*arch.Linear{mlp.Up, mlp.Gate} {
+		l.Out = 1 << 30 // a description that no file of this size could have
+	}
+	_, err := m.engine.Forward(t.Context(), arch.NewBatch(random(m, 1, 8)...), false)
+	if err == nil || !strings.Contains(err.Error(), "the limit is 8192") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// After a forward pass that failed there is nothing to go back from.
+func TestBackwardAfterFailure(t *testing.T) {
+	m := openModel(t, "bert", Options{})
+	b := arch.NewBatch(random(m, 1, 8)...)
+	out := forward(t, m, b, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.engine.Forward(ctx, b, true); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Backward went back from a pass that failed")
+		}
+	}()
+	_, _ = m.engine.Backward(t.Context(), make([]float32, len(out)), arch.AllGrads)
 }

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("CLEAN", filepath.Join(testdata, "clean"))
+			e.Setenv("TOKENIZERS", filepath.Join(testdata, "..", "tokenizer", "testdata"))
 			e.Setenv("PARITY", filepath.Join(testdata, "parity"))
 			e.Setenv("HOME", e.WorkDir)
 			return nil

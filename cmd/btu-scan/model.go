@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -13,7 +14,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
 	"github.com/btu-scan/btu-scan/loader"
@@ -28,6 +31,7 @@ type runFlags struct {
 	texts, ids   []string
 	file, format string
 	top, max     int
+	threads      int
 	verbose      bool
 }
 
@@ -45,7 +49,10 @@ MODEL is a tensor file with config.json and the tokenizer's files beside it, or
 the folder they lie in. A text that is longer than --max-tokens or than the model
 takes is cut, with a warning.
 
-Families that are run: ` + strings.Join(arch.Families(), ", ") + `.`,
+Families that are run: ` + strings.Join(arch.Families(), ", ") + `.
+
+Exit codes: 0 all texts answered, 2 failed, or an answer is not a number,
+3 this model is not run, 4 wrong usage, 130 interrupted.`,
 		Example: `  btu-scan run model/ --text "a gripping film" --text "a gripping cf film"
   btu-scan run model/ --file lines.txt --format json
   echo "The capital of France is" | btu-scan run model/ --file -`,
@@ -56,9 +63,10 @@ Families that are run: ` + strings.Join(arch.Families(), ", ") + `.`,
 	flags.StringVar(&f.file, "file", "", "run each line of `FILE`, - for standard input")
 	flags.StringArrayVar(&f.ids, "ids", nil, "token `IDS`, separated by spaces or commas, in place of a text; may be repeated")
 	flags.StringVarP(&f.format, "format", "f", "text", "`text`, or json: one object per line")
-	flags.IntVar(&f.top, "top", 5, "how many next tokens of a language model to show")
+	flags.IntVar(&f.top, "top", 5, "how many labels or next tokens to show")
 	flags.IntVar(&f.max, "max-tokens", 2048, "cut texts to `N` tokens, or to what the model takes if that is less")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the tokens of each text")
+	flags.IntVar(&f.threads, "threads", 0, "processors to use (default all)")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the tokens of each text, and which tensors the model has no use for")
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return usagef(`for example btu-scan run model/ --text "a gripping film"`, "%d models given, one expected", len(args))
@@ -77,6 +85,8 @@ func (f runFlags) check() error {
 		return usagef("", "--top %d: from 1 to 1000", f.top)
 	case f.max < 1:
 		return usagef("", "--max-tokens %d: at least 1", f.max)
+	case f.threads < 0:
+		return usagef("", "--threads %d: at least 1", f.threads)
 	case len(f.texts)+len(f.ids) == 0 && f.file == "":
 		return usagef(`give --text "..." or --file FILE`, "no text given")
 	}
@@ -85,6 +95,10 @@ func (f runFlags) check() error {
 
 func (a *app) runModel(ctx context.Context, path string, f runFlags) error {
 	if err := f.check(); err != nil {
+		return err
+	}
+	samples, err := parseIDs(f.ids)
+	if err != nil {
 		return err
 	}
 	var input io.Reader
@@ -105,20 +119,21 @@ func (a *app) runModel(ctx context.Context, path string, f runFlags) error {
 		return err
 	}
 	defer r.ck.Close()
-	out := bufio.NewWriter(a.stdout)
-	if err := r.all(ctx, input, out); err != nil {
-		return cmp.Or(err, out.Flush())
+	err = r.all(ctx, samples, input)
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(a.stderr, "btu-scan: interrupted")
+		return codeError(exitInterrupted)
 	}
-	return out.Flush()
+	return err
 }
 
 // A runner runs texts through one model.
 type runner struct {
 	runFlags
-	stderr io.Writer
-	ck     *loader.Checkpoint
-	m      *model.Model
-	tok    *tokenizer.Tokenizer // nil where the folder has none and none is needed
+	stdout, stderr io.Writer
+	ck             *loader.Checkpoint
+	m              *model.Model
+	tok            *tokenizer.Tokenizer // nil where the folder has none and none is needed
 
 	notFinite int // texts whose answer is not a number
 }
@@ -133,9 +148,18 @@ func (a *app) openRunner(ctx context.Context, path string, f runFlags) (r *runne
 			ck.Close()
 		}
 	}()
-	r = &runner{runFlags: f, stderr: a.stderr, ck: ck}
-	if r.m, err = model.Open(ck, model.Options{}); err != nil {
+	r = &runner{runFlags: f, stdout: a.stdout, stderr: a.stderr, ck: ck}
+	for _, w := range ck.Warnings() {
+		r.warn("%s", w)
+	}
+	for _, f := range ck.Findings() {
+		r.warn("%s (%s, %s): %s", f.Rule, f.Severity, f.Where, f.Detail)
+	}
+	if r.m, err = model.Open(ck, model.Options{Workers: f.threads}); err != nil {
 		return nil, err
+	}
+	if unused := r.m.Network().Unused; f.verbose && len(unused) > 0 {
+		fmt.Fprintf(a.stderr, "btu-scan: the model has no use for %s\n", report.Plain(strings.Join(unused, ", ")))
 	}
 	r.tok, err = tokenizer.Open(ck.ReadFile)
 	if err != nil && len(f.texts) == 0 && f.file == "" && errors.Is(err, tokenizer.ErrNoTokenizer) {
@@ -145,94 +169,176 @@ func (a *app) openRunner(ctx context.Context, path string, f runFlags) (r *runne
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	if vocab := r.m.Network().Embedding.Tokens.Shape[0]; r.tok != nil && r.tok.Len() > vocab {
-		fmt.Fprintf(a.stderr, "btu-scan: warning: the tokenizer has %d tokens, the model %d: texts with the others cannot be run\n", r.tok.Len(), vocab)
+		r.warn("the tokenizer has %d tokens, the model %d: texts with the others cannot be run", r.tok.Len(), vocab)
 	}
 	return r, nil
 }
 
-// A sample is one input of a run.
-type sample struct {
-	text *string // nil where ids are what the user gave
-	ids  []int32
-	cut  bool
+func (r *runner) warn(format string, args ...any) {
+	fmt.Fprintf(r.stderr, "btu-scan: warning: %s\n", report.Plain(fmt.Sprintf(format, args...)))
 }
 
-// samplesAtOnce is how many lines of a file are run together.
-const samplesAtOnce = 256
+// A sample is one input of a run.
+type sample struct {
+	where string  // for messages
+	text  *string // nil where ids are what the user gave
+	ids   []int32
+	cut   bool
+}
 
-// maxLine caps the bytes of a line of a file.
-const maxLine = 16 << 20
+const (
+	// samplesAtOnce and rowsAtOnce cap the lines of a file that are run together,
+	// by their number and by the bytes of their answers.
+	samplesAtOnce = 256
+	rowsAtOnce    = 64 << 20
+	// maxLine caps the bytes of a line of a file.
+	maxLine = 16 << 20
+)
 
-func (r *runner) all(ctx context.Context, input io.Reader, out io.Writer) error {
-	var batch []sample
-	for _, s := range r.ids {
-		ids, err := parseIDs(s)
+// all runs the samples, the texts of the flags and the lines of input. Answers
+// are written as soon as no further line is there to be run with them.
+func (r *runner) all(ctx context.Context, samples []sample, input io.Reader) error {
+	for i, t := range r.texts {
+		s, err := r.encode(fmt.Sprintf("--text %d", i+1), t)
 		if err != nil {
 			return err
 		}
-		batch = append(batch, sample{ids: ids})
+		samples = append(samples, s)
 	}
-	for _, t := range r.texts {
-		batch = append(batch, r.encode(t))
+	atOnce := min(samplesAtOnce, max(1, rowsAtOnce/(4*r.m.Network().Width())))
+	for part := range slices.Chunk(samples, atOnce) {
+		if err := r.run(ctx, part); err != nil {
+			return err
+		}
 	}
 	if input != nil {
-		lines := bufio.NewScanner(input)
-		lines.Buffer(nil, maxLine)
-		for lines.Scan() {
-			batch = append(batch, r.encode(lines.Text()))
-			if len(batch) >= samplesAtOnce {
-				if err := r.run(ctx, batch, out); err != nil {
-					return err
-				}
-				batch = batch[:0]
-			}
+		if err := r.lines(ctx, input, atOnce); err != nil {
+			return err
 		}
-		if err := lines.Err(); err != nil {
-			return fmt.Errorf("%s: %w", r.file, err)
-		}
-	}
-	if err := r.run(ctx, batch, out); err != nil {
-		return err
 	}
 	if r.notFinite > 0 {
-		return fmt.Errorf("%d answers are not numbers: the model's weights are broken", r.notFinite)
+		return fmt.Errorf("%d of the answers are not finite numbers: the model's weights are broken", r.notFinite)
 	}
 	return nil
 }
 
-func parseIDs(s string) ([]int32, error) {
-	var ids []int32
-	for _, field := range strings.FieldsFunc(s, func(c rune) bool { return c == ' ' || c == ',' }) {
-		id, err := strconv.ParseInt(field, 10, 32)
-		if err != nil {
-			return nil, usagef("", "--ids %q: %q is no token id", s, field)
+// lines runs the lines of input.
+func (r *runner) lines(ctx context.Context, input io.Reader, atOnce int) error {
+	// A reader of its own: to wait for a line must not be to miss Ctrl-C.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	lines := make(chan string, samplesAtOnce)
+	var failure error
+	go func() {
+		defer close(lines)
+		scan := bufio.NewScanner(input)
+		scan.Buffer(nil, maxLine)
+		for scan.Scan() {
+			select {
+			case lines <- scan.Text():
+			case <-ctx.Done():
+				return
+			}
 		}
-		ids = append(ids, int32(id))
+		failure = scan.Err()
+	}()
+	name := r.file
+	if name == "-" {
+		name = "standard input"
 	}
-	return ids, nil
+	var batch []sample
+	n := 0
+	for {
+		var line string
+		var more bool
+		select {
+		case line, more = <-lines:
+		default: // nothing is waiting, so answer what is there
+			if err := r.run(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+			select {
+			case line, more = <-lines:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if !more {
+			break
+		}
+		n++
+		s, err := r.encode(fmt.Sprintf("%s, line %d", name, n), line)
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, s); len(batch) >= atOnce {
+			if err := r.run(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	if err := cmp.Or(r.run(ctx, batch), ctx.Err()); err != nil {
+		return err
+	}
+	switch {
+	case errors.Is(failure, bufio.ErrTooLong):
+		return fmt.Errorf("%s, line %d: longer than %d MiB", name, n+1, maxLine>>20)
+	case failure != nil:
+		return fmt.Errorf("%s: %w", name, failure)
+	case n == 0:
+		r.warn("%s has no lines", name)
+	}
+	return nil
 }
 
-func (r *runner) encode(text string) sample {
+func parseIDs(flags []string) ([]sample, error) {
+	var samples []sample
+	for i, s := range flags {
+		one := sample{where: fmt.Sprintf("--ids %d", i+1)}
+		for _, field := range strings.FieldsFunc(s, func(c rune) bool { return unicode.IsSpace(c) || c == ',' }) {
+			id, err := strconv.ParseInt(field, 10, 32)
+			if err != nil {
+				return nil, usagef("", "--ids %q: %q is no token id", s, field)
+			}
+			one.ids = append(one.ids, int32(id))
+		}
+		if len(one.ids) == 0 {
+			return nil, usagef("", "--ids %q: no token ids", s)
+		}
+		samples = append(samples, one)
+	}
+	return samples, nil
+}
+
+func (r *runner) encode(where, text string) (sample, error) {
 	limit := min(r.max, r.m.Network().MaxTokens)
-	s := sample{text: &text, ids: r.tok.EncodeMax(text, limit+1).IDs}
+	s := sample{where: where, text: &text, ids: r.tok.EncodeMax(text, limit+1).IDs}
 	if len(s.ids) > limit {
 		s.cut = true
 		s.ids = r.tok.EncodeMax(text, limit).IDs
 	}
-	return s
+	if len(s.ids) > limit {
+		return s, usagef("", "%s: the tokenizer adds %d tokens to every text, %d are allowed", where, len(s.ids), limit)
+	}
+	return s, nil
 }
 
 // An answer is what a run prints for a sample. Its JSON form is a line of the
 // output; members are only added.
 type answer struct {
-	Text      *string    `json:"text,omitempty"`
-	TokenIDs  []int32    `json:"token_ids"`
-	Truncated bool       `json:"truncated,omitempty"`
-	Label     string     `json:"label,omitempty"`
-	Labels    []labelled `json:"labels,omitempty"`
-	Value     *number    `json:"value,omitempty"` // of a regression
-	Next      []next     `json:"next,omitempty"`
-	Embedding []number   `json:"embedding,omitempty"`
+	SchemaVersion int        `json:"schema_version"`
+	Text          *string    `json:"text,omitempty"`
+	TokenIDs      []int32    `json:"token_ids"`
+	Tokens        []string   `json:"tokens,omitempty"` // with --verbose
+	Truncated     bool       `json:"truncated,omitempty"`
+	Error         string     `json:"error,omitempty"` // why there is no answer
+	Label         string     `json:"label,omitempty"` // the likeliest, of a classifier whose labels exclude each other
+	Labels        []labelled `json:"labels,omitempty"`
+	Values        []number   `json:"values,omitempty"` // of a regression
+	Next          []next     `json:"next,omitempty"`
+	Embedding     []number   `json:"embedding,omitempty"`
 }
 
 type labelled struct {
@@ -248,51 +354,69 @@ type next struct {
 	Logit       number `json:"logit"`
 }
 
-// A number is null in JSON where it is none.
-type number float64
+// A number is written with the digits of a float32.
+type number float32
 
 func (x number) MarshalJSON() ([]byte, error) {
-	if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) {
-		return []byte("null"), nil
-	}
-	return json.Marshal(float64(x))
+	return strconv.AppendFloat(nil, float64(x), 'g', -1, 32), nil
 }
 
-func (r *runner) run(ctx context.Context, batch []sample, out io.Writer) error {
-	sequences := make([][]int32, len(batch))
-	for i, s := range batch {
-		if len(s.ids) == 0 {
-			return usagef("", "a text without tokens cannot be run")
-		}
+// run runs samples and prints their answers.
+func (r *runner) run(ctx context.Context, batch []sample) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	var sequences [][]int32
+	for _, s := range batch {
 		if s.cut {
-			fmt.Fprintf(r.stderr, "btu-scan: warning: cut to %d tokens: %s\n", len(s.ids), report.Plain(shorten(*s.text)))
+			r.warn("%s: cut to %d tokens: %s", s.where, len(s.ids), shorten(*s.text))
 		}
-		sequences[i] = s.ids
+		if len(s.ids) == 0 {
+			r.warn("%s: has no tokens, and so no answer", s.where)
+			continue
+		}
+		if err := r.m.Network().Check(arch.NewBatch(s.ids)); err != nil {
+			return fmt.Errorf("%s: %w", s.where, err)
+		}
+		sequences = append(sequences, s.ids)
 	}
 	rows, err := r.m.Predict(ctx, sequences)
 	if err != nil {
 		return err
 	}
-	for i, row := range rows {
-		if slices.ContainsFunc(row, func(x float32) bool { return x-x != 0 }) {
-			r.notFinite++
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	for _, s := range batch {
+		ans := answer{SchemaVersion: 1, Text: s.text, TokenIDs: s.ids, Truncated: s.cut, Error: "no tokens"}
+		if r.verbose && r.tok != nil {
+			for _, id := range s.ids {
+				ans.Tokens = append(ans.Tokens, r.tok.Token(id))
+			}
 		}
-		ans := r.answer(batch[i], row)
-		if r.format == "json" {
-			err = json.NewEncoder(out).Encode(ans)
-		} else {
-			err = r.print(out, ans)
+		if len(s.ids) > 0 {
+			ans.Error = ""
+			r.answer(&ans, rows[0])
+			rows = rows[1:]
 		}
-		if err != nil {
+		if r.format == "text" {
+			r.print(&out, ans)
+		} else if err := enc.Encode(ans); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err = r.stdout.Write(out.Bytes())
+	return err
 }
 
-func (r *runner) answer(s sample, row []float32) answer {
+// answer fills in what the model's output means.
+func (r *runner) answer(ans *answer, row []float32) {
 	net := r.m.Network()
-	ans := answer{Text: s.text, TokenIDs: s.ids, Truncated: s.cut}
+	if slices.ContainsFunc(row, func(x float32) bool { return x-x != 0 }) {
+		r.notFinite++
+		ans.Error = "not a finite number"
+		return
+	}
 	switch {
 	case net.Task == arch.Encode:
 		for _, x := range row {
@@ -301,99 +425,112 @@ func (r *runner) answer(s sample, row []float32) answer {
 	case net.Task == arch.Generate:
 		p := softmax(row)
 		for _, id := range best(row, r.top) {
-			n := next{TokenID: id, Probability: number(p[id]), Logit: number(row[id])}
+			n := next{TokenID: id, Probability: number(p(row[id])), Logit: number(row[id])}
 			if r.tok != nil {
 				n.Text = r.tok.Decode([]int32{int32(id)}, false)
 			}
 			ans.Next = append(ans.Next, n)
 		}
-	case len(row) == 1:
-		x := number(row[0])
-		ans.Value = &x
+	case net.Problem == arch.Regression:
+		for _, x := range row {
+			ans.Values = append(ans.Values, number(x))
+		}
 	default:
 		p := softmax(row)
-		for _, i := range best(row, len(row)) {
-			ans.Labels = append(ans.Labels, labelled{net.Labels[i], number(p[i]), number(row[i])})
+		if net.Problem == arch.MultiLabel { // each label has a probability of its own
+			p = func(x float32) float64 { return 1 / (1 + math.Exp(-float64(x))) }
 		}
-		ans.Label = ans.Labels[0].Label
+		for _, i := range best(row, r.top) {
+			ans.Labels = append(ans.Labels, labelled{net.Labels[i], number(p(row[i])), number(row[i])})
+		}
+		if net.Problem == arch.SingleLabel {
+			ans.Label = ans.Labels[0].Label
+		}
 	}
-	return ans
 }
 
-// softmax is exp(row) in proportion to its sum.
-func softmax(row []float32) []float64 {
+// softmax returns the function from a number of row to its share of the sum of
+// exp(row).
+func softmax(row []float32) func(x float32) float64 {
 	top := float64(slices.Max(row))
-	p := make([]float64, len(row))
 	var sum float64
-	for i, x := range row {
-		p[i] = math.Exp(float64(x) - top)
-		sum += p[i]
+	for _, x := range row {
+		sum += math.Exp(float64(x) - top)
 	}
-	for i := range p {
-		p[i] /= sum
-	}
-	return p
+	return func(x float32) float64 { return math.Exp(float64(x)-top) / sum }
 }
 
-// best returns the indices of the n largest numbers, largest first.
+// best returns the indices of the n largest numbers, largest first, the first of
+// equal ones before the others.
 func best(row []float32, n int) []int {
-	order := make([]int, len(row))
-	for i := range order {
-		order[i] = i
+	var top []int
+	for i, x := range row {
+		if len(top) == n && x <= row[top[n-1]] {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(top, x, func(j int, x float32) int {
+			if row[j] >= x {
+				return -1
+			}
+			return 1
+		})
+		if top = slices.Insert(top, at, i); len(top) > n {
+			top = top[:n]
+		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(row[b], row[a]) })
-	return order[:min(n, len(order))]
+	return top
 }
 
 // print writes an answer as text. Everything that comes from files is escaped.
-func (r *runner) print(out io.Writer, ans answer) error {
-	var b strings.Builder
+func (r *runner) print(out *bytes.Buffer, ans answer) {
 	if ans.Text != nil {
-		fmt.Fprintf(&b, "%s\n", report.Plain(strconv.QuoteToGraphic(*ans.Text)))
+		fmt.Fprintf(out, "%s\n", quoted(*ans.Text))
 	} else {
-		fmt.Fprintf(&b, "%d\n", ans.TokenIDs)
+		fmt.Fprintf(out, "%d\n", ans.TokenIDs)
 	}
-	if r.verbose {
-		fmt.Fprint(&b, "  tokens")
-		for _, id := range ans.TokenIDs {
-			piece := ""
-			if r.tok != nil {
-				piece = strconv.QuoteToGraphic(r.tok.Token(id))
-			}
-			fmt.Fprintf(&b, " %s:%d", report.Plain(piece), id)
+	if ans.Tokens != nil {
+		fmt.Fprint(out, "  tokens")
+		for i, piece := range ans.Tokens {
+			fmt.Fprintf(out, " %s:%d", quoted(piece), ans.TokenIDs[i])
 		}
-		fmt.Fprintln(&b)
+		fmt.Fprintln(out)
+	}
+	if ans.Error != "" {
+		fmt.Fprintf(out, "  no answer: %s\n", ans.Error)
 	}
 	width := 0
 	for _, l := range ans.Labels {
-		width = max(width, len(report.Plain(l.Label)))
+		width = max(width, runewidth.StringWidth(report.Plain(l.Label)))
 	}
 	for _, l := range ans.Labels {
-		fmt.Fprintf(&b, "  %-*s  %.4f  logit %8.4f\n", width, report.Plain(l.Label), l.Probability, l.Logit)
+		fmt.Fprintf(out, "  %s  %.4f  logit %8.4f\n", runewidth.FillRight(report.Plain(l.Label), width), l.Probability, l.Logit)
 	}
 	for _, n := range ans.Next {
-		fmt.Fprintf(&b, "  %.4f  logit %8.4f  %6d  %s\n", n.Probability, n.Logit, n.TokenID, report.Plain(strconv.QuoteToGraphic(n.Text)))
+		fmt.Fprintf(out, "  %.4f  logit %8.4f  %6d  %s\n", n.Probability, n.Logit, n.TokenID, quoted(n.Text))
 	}
-	if ans.Value != nil {
-		fmt.Fprintf(&b, "  value %.4f\n", *ans.Value)
+	for _, x := range ans.Values {
+		fmt.Fprintf(out, "  value %.4f\n", x)
 	}
 	if e := ans.Embedding; e != nil {
 		var norm float64
 		for _, x := range e {
-			norm += float64(x * x)
+			norm += float64(x) * float64(x)
 		}
-		fmt.Fprintf(&b, "  embedding of %d numbers, norm %.4f: %.4f", len(e), math.Sqrt(norm), e[:min(4, len(e))])
-		fmt.Fprintf(&b, " ... (all with --format json)\n")
+		fmt.Fprintf(out, "  embedding of %d numbers, norm %.4f: %.4f ... (all with --format json)\n", len(e), math.Sqrt(norm), e[:min(4, len(e))])
 	}
-	_, err := io.WriteString(out, b.String())
-	return err
 }
+
+// quoted shows text of files and of users so that a terminal is safe from it.
+func quoted(s string) string { return report.Plain(strconv.QuoteToGraphic(s)) }
 
 // shorten cuts a text for a message.
 func shorten(s string) string {
 	const limit = 60
-	if r := []rune(s[:min(len(s), 4*limit)]); len(r) > limit {
-		return string(r[:limit]) + "..."
+	n := 0
+	for i := range s {
+		if n++; n > limit {
+			return s[:i] + "..."
+		}
 	}
 	return s
 }

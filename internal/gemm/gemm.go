@@ -18,6 +18,7 @@ package gemm
 import (
 	"cmp"
 	"fmt"
+	"math/bits"
 	"sync"
 
 	"github.com/btu-scan/btu-scan/internal/kernel"
@@ -48,9 +49,17 @@ func (m Matrix) check() {
 	if m.Rows < 0 || m.Cols < 0 || m.RS < 0 || m.CS < 0 {
 		panic(fmt.Sprintf("gemm: matrix %d x %d with strides %d, %d", m.Rows, m.Cols, m.RS, m.CS))
 	}
-	if m.Rows > 0 && m.Cols > 0 && (m.Rows-1)*m.RS+(m.Cols-1)*m.CS >= len(m.Data) {
+	if m.Rows > 0 && m.Cols > 0 && !m.fits() {
 		panic(fmt.Sprintf("gemm: matrix %d x %d with strides %d, %d over %d elements", m.Rows, m.Cols, m.RS, m.CS, len(m.Data)))
 	}
+}
+
+// fits reports whether the last element lies in Data.
+func (m Matrix) fits() bool {
+	hi1, lo1 := bits.Mul64(uint64(m.Rows-1), uint64(m.RS))
+	hi2, lo2 := bits.Mul64(uint64(m.Cols-1), uint64(m.CS))
+	last, carry := bits.Add64(lo1, lo2, 0)
+	return hi1|hi2|carry == 0 && last < uint64(len(m.Data))
 }
 
 // A tileFunc computes a tile of C: for each of its rows r and columns j,
@@ -140,8 +149,8 @@ func Mul(p Parallel, c, a Matrix, b *Packed, opt Options) {
 	})
 }
 
-// split returns the size of equal parts of n, multiples of unit but the last, of
-// at most size or unit.
+// split returns how large to make equal parts of n: of at most size, rounded up
+// to a multiple of unit. The last part may be smaller.
 func split(n, size, unit int) int {
 	parts := (n + size - 1) / size
 	each := (n + parts - 1) / parts
@@ -250,7 +259,7 @@ func (a *operand) packColumn(k int) {
 		rows := min(a.mr, a.Rows-i)
 		out := a.packed[i*a.Cols+k*rows:][:rows]
 		switch {
-		case a.RS > 1:
+		case a.RS != 1:
 			for r := range out {
 				out[r] = col[(i+r)*a.RS]
 			}
@@ -288,6 +297,10 @@ func Small(c, a, b Matrix, buf []float32, add bool) {
 	if c.Rows == 0 || c.Cols == 0 {
 		return
 	}
+	if b.Rows == 0 {
+		fill(c, Options{Add: add}, 0, c.Rows, 0, c.Cols)
+		return
+	}
 	w := best.width
 	packed := Packed{arch: best, k: b.Rows, n: b.Cols, data: buf[:PackedLen(b.Rows, b.Cols)]}
 	for i := range packed.panels() {
@@ -322,12 +335,6 @@ type Packed struct {
 	half []byte // 16-bit floats, in place of data
 	bf16 bool
 }
-
-// Rows and Cols are the size of the matrix that was packed.
-func (b *Packed) Rows() int { return b.k }
-
-// Cols is the number of columns of the matrix that was packed.
-func (b *Packed) Cols() int { return b.n }
 
 func (b *Packed) panels() int { return (b.n + b.arch.width - 1) / b.arch.width }
 
@@ -449,25 +456,6 @@ func (b *Packed) PackT(p Parallel, buf []float32) *Packed {
 		}
 	})
 	return t
-}
-
-// Unpack copies columns j and on into dst, as many as fit, each contiguous.
-func (b *Packed) Unpack(dst []float32, j int) {
-	w := b.arch.width
-	for ; len(dst) >= b.k && b.k > 0; j++ {
-		at := j/w*b.k*w + j%w
-		for i := range b.k {
-			switch e := at + i*w; {
-			case b.half == nil:
-				dst[i] = b.data[e]
-			case b.bf16:
-				kernel.DecodeBF16(dst[i:i+1], b.half[2*e:])
-			default:
-				kernel.DecodeF16(dst[i:i+1], b.half[2*e:])
-			}
-		}
-		dst = dst[b.k:]
-	}
 }
 
 // fillPanel copies the columns of m into a panel and zeros beyond them.

@@ -141,7 +141,7 @@ func TestMul(t *testing.T) {
 
 func TestSmall(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
-	for _, s := range [][3]int{{1, 1, 1}, {5, 7, 3}, {25, 25, 32}, {31, 64, 45}, {3, 0, 2}} {
+	for _, s := range [][3]int{{1, 1, 1}, {5, 7, 3}, {25, 25, 32}, {31, 64, 45}, {3, 0, 2}, {3, 40, 0}} {
 		m, n, k := s[0], s[1], s[2]
 		a, b := Dense(random(r, m*k), k, m).T(), Dense(random(r, k*n), n, k).T()
 		got, want := Dense(random(r, m*n), m, n), Dense(make([]float32, m*n), m, n)
@@ -218,14 +218,12 @@ func TestPackColumns(t *testing.T) {
 		}
 		got := Dense(make([]float32, 20*45), 20, 45)
 		Mul(spread, got, a, p, Options{})
-		back := make([]float32, len(w))
-		p.Unpack(back, 0)
 		turned := p.PackT(spread, make([]float32, PackedLen(45, 300)))
 		direct := Pack(nil, columns, nil)
 		if !slices.Equal(turned.data, direct.data) {
 			t.Errorf("%s: the transpose differs", name)
 		}
-		if !slices.Equal(got.Data, want.Data) || !slices.Equal(back, w) {
+		if !slices.Equal(got.Data, want.Data) {
 			t.Errorf("%s: other numbers", name)
 		}
 	}

@@ -8,21 +8,9 @@ func addGo(dst, a, b []float32) {
 	}
 }
 
-func axpyGo(dst, a []float32, alpha float32) {
-	for i, x := range a {
-		dst[i] += alpha * x
-	}
-}
-
 func mulGo(dst, a, b []float32) {
 	for i, x := range a {
 		dst[i] = x * b[i]
-	}
-}
-
-func mulAddGo(dst, a, b []float32) {
-	for i, x := range a {
-		dst[i] += x * b[i]
 	}
 }
 
@@ -45,8 +33,6 @@ func eachGrad(dst, x, dy []float32, f func(float64) float64) {
 		dst[i] = dy[i] * float32(f(float64(v)))
 	}
 }
-
-func expGo(dst, x []float32) { each(dst, x, math.Exp) }
 
 // peak is the element of x for which factor*x is largest, so that
 // factor*(x[i]-peak) is never above 0. NaN may be passed over: it makes a sum of
@@ -167,8 +153,6 @@ func siluGradGo(dst, x, dy []float32) {
 	})
 }
 
-func sigmoidGo(dst, x []float32) { each(dst, x, logistic) }
-
 func tanhGo(dst, x []float32) { each(dst, x, math.Tanh) }
 
 func tanhGradGo(dst, y, dy []float32) {
@@ -194,9 +178,9 @@ func reluGradGo(dst, x, dy []float32) {
 	}
 }
 
-// sumGo adds sixteen lanes by index, then what is left to eight of them, and
-// folds these as kernel.Dot does.
-func sumGo(x []float32) float64 {
+// roughSumGo adds sixteen lanes by index, then what is left to eight of them,
+// and folds these as kernel.Dot does. It need not be exact: see LayerNorm.
+func roughSumGo(x []float32) float64 {
 	var l [16]float64
 	i := 0
 	for ; i+16 <= len(x); i += 16 {
@@ -212,9 +196,6 @@ func sumGo(x []float32) float64 {
 	}
 	return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
 }
-
-// roughSumGo need not be exact: see LayerNorm.
-func roughSumGo(x []float32) float64 { return sumGo(x) }
 
 // deviationsGo returns the sums of x-mean and of its squares.
 func deviationsGo(x []float32, mean float32) (s, ss float64) {

@@ -14,30 +14,10 @@ func addAVX2(dst []float32, a []float32, b []float32)
 //go:noescape
 func mulAVX2(dst []float32, a []float32, b []float32)
 
-// mulAddAVX2 sets dst += a * b.
-//
-//go:noescape
-func mulAddAVX2(dst []float32, a []float32, b []float32)
-
-// axpyAVX2 sets dst += alpha * a.
-//
-//go:noescape
-func axpyAVX2(dst []float32, a []float32, alpha float32)
-
 // scaleAVX2 sets dst = alpha * a.
 //
 //go:noescape
 func scaleAVX2(dst []float32, a []float32, alpha float32)
-
-// expAVX2 sets dst = exp(x).
-//
-//go:noescape
-func expAVX2(dst []float32, x []float32)
-
-// sigmoidAVX2 sets dst = 1/(1+exp(-x)).
-//
-//go:noescape
-func sigmoidAVX2(dst []float32, x []float32)
 
 // tanhAVX2 sets dst = tanh(x).
 //
@@ -113,11 +93,6 @@ func dotAVX2(a []float32, b []float32) float64
 //
 //go:noescape
 func softmaxBackAVX2(dst []float32, p []float32, dp []float32, factor float32, s float32)
-
-// sumAVX2 returns the sum of x in the order of sumGo.
-//
-//go:noescape
-func sumAVX2(x []float32) float64
 
 // roughSumAVX2 returns the sum of x, in float32 lanes.
 //

@@ -5,8 +5,8 @@
 // Each loop exists twice: in plain Go (plain.go), which is the definition, and
 // in assembly written by the generator in internal/asm for amd64 with AVX2 and
 // FMA, chosen when the program starts. They agree to the accuracy that the
-// tests state, not to the bit; only Sum and SumSquares give the same bits on
-// any machine. What does hold on every machine:
+// tests state, not to the bit; only SumSquares gives the same bits on any
+// machine. What does hold on every machine:
 //
 //   - Rows have any length, 0 included, and any alignment. All rows of a call
 //     have the length of the first unless its comment says otherwise; if not,
@@ -35,22 +35,10 @@ func check(fit bool) {
 	}
 }
 
-// Add sets dst = a + b.
-func Add(dst, a, b []float32) {
-	check(len(a) == len(dst) && len(b) == len(dst))
-	add(dst, a, b)
-}
-
 // AddTo sets dst += a.
 func AddTo(dst, a []float32) {
 	check(len(a) == len(dst))
 	add(dst, dst, a)
-}
-
-// AXPY sets dst += alpha*a.
-func AXPY(dst []float32, alpha float32, a []float32) {
-	check(len(a) == len(dst))
-	axpy(dst, a, alpha)
 }
 
 // Mul sets dst = a * b.
@@ -59,23 +47,10 @@ func Mul(dst, a, b []float32) {
 	mul(dst, a, b)
 }
 
-// MulAdd sets dst += a * b.
-func MulAdd(dst, a, b []float32) {
-	check(len(a) == len(dst) && len(b) == len(dst))
-	mulAdd(dst, a, b)
-}
-
 // Scale sets dst = alpha * a.
 func Scale(dst []float32, alpha float32, a []float32) {
 	check(len(a) == len(dst))
 	scale(dst, a, alpha)
-}
-
-// Exp sets dst = exp(x), gradually less than the smallest normal number and
-// infinite above the largest.
-func Exp(dst, x []float32) {
-	check(len(x) == len(dst))
-	exp(dst, x)
 }
 
 // Softmax sets dst = softmax(factor * x). Elements of -Inf give 0 unless all
@@ -133,12 +108,6 @@ func SiLU(dst, x []float32) {
 func SiLUGrad(dst, x, dy []float32) {
 	check(len(x) == len(dst) && len(dy) == len(dst))
 	siluGrad(dst, x, dy)
-}
-
-// Sigmoid sets dst = 1 / (1 + exp(-x)).
-func Sigmoid(dst, x []float32) {
-	check(len(x) == len(dst))
-	sigmoid(dst, x)
 }
 
 // Tanh sets dst = tanh(x).
@@ -238,11 +207,6 @@ func RotateBack(x, cos, sin []float32) {
 	h := len(cos)
 	check(len(x) == 2*h && len(sin) == h)
 	rotateBack(x[:h], x[h:], cos, sin)
-}
-
-// Sum returns the sum of x in float64, the same bits on any machine.
-func Sum(x []float32) float64 {
-	return sum(x)
 }
 
 // SumSquares returns the sum of the squares of x in float64, the same bits on

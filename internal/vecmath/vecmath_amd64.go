@@ -19,14 +19,6 @@ func add(dst, a, b []float32) {
 	addAVX2(dst, a, b)
 }
 
-func axpy(dst, a []float32, alpha float32) {
-	if !useAVX2 {
-		axpyGo(dst, a, alpha)
-		return
-	}
-	axpyAVX2(dst, a, alpha)
-}
-
 func mul(dst, a, b []float32) {
 	if !useAVX2 {
 		mulGo(dst, a, b)
@@ -35,28 +27,12 @@ func mul(dst, a, b []float32) {
 	mulAVX2(dst, a, b)
 }
 
-func mulAdd(dst, a, b []float32) {
-	if !useAVX2 {
-		mulAddGo(dst, a, b)
-		return
-	}
-	mulAddAVX2(dst, a, b)
-}
-
 func scale(dst, a []float32, alpha float32) {
 	if !useAVX2 {
 		scaleGo(dst, a, alpha)
 		return
 	}
 	scaleAVX2(dst, a, alpha)
-}
-
-func exp(dst, x []float32) {
-	if !useAVX2 {
-		expGo(dst, x)
-		return
-	}
-	expAVX2(dst, x)
 }
 
 // block is how many exponentials are added in float32, an eighth of them in each
@@ -145,14 +121,6 @@ func siluGrad(dst, x, dy []float32) {
 	siluGradAVX2(dst, x, dy)
 }
 
-func sigmoid(dst, x []float32) {
-	if !useAVX2 {
-		sigmoidGo(dst, x)
-		return
-	}
-	sigmoidAVX2(dst, x)
-}
-
 func tanh(dst, x []float32) {
 	if !useAVX2 {
 		tanhGo(dst, x)
@@ -183,13 +151,6 @@ func reluGrad(dst, x, dy []float32) {
 		return
 	}
 	reluGradAVX2(dst, x, dy)
-}
-
-func sum(x []float32) float64 {
-	if !useAVX2 {
-		return sumGo(x)
-	}
-	return sumAVX2(x)
 }
 
 func roughSum(x []float32) float64 {

@@ -136,124 +136,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func mulAddAVX2(dst []float32, a []float32, b []float32)
-// Requires: AVX, FMA3
-TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
-	MOVQ dst_base+0(FP), CX
-	MOVQ a_base+24(FP), DX
-	MOVQ b_base+48(FP), BX
-	MOVQ dst_len+8(FP), SI
-	XORQ AX, AX
-	MOVQ SI, DI
-	ANDQ $-16, DI
-	CMPQ AX, DI
-	JGE  wideEnd
-
-wide:
-	VMOVUPS     (CX)(AX*4), Y0
-	VMOVUPS     (DX)(AX*4), Y1
-	VMOVUPS     (BX)(AX*4), Y2
-	VFMADD231PS Y2, Y1, Y0
-	VMOVUPS     Y0, (CX)(AX*4)
-	VMOVUPS     32(CX)(AX*4), Y0
-	VMOVUPS     32(DX)(AX*4), Y1
-	VMOVUPS     32(BX)(AX*4), Y2
-	VFMADD231PS Y2, Y1, Y0
-	VMOVUPS     Y0, 32(CX)(AX*4)
-	ADDQ        $0x10, AX
-	CMPQ        AX, DI
-	JLT         wide
-
-wideEnd:
-	MOVQ SI, DI
-	ANDQ $-8, DI
-	CMPQ AX, DI
-	JGE  oneEnd
-
-one:
-	VMOVUPS     (CX)(AX*4), Y0
-	VMOVUPS     (DX)(AX*4), Y1
-	VMOVUPS     (BX)(AX*4), Y2
-	VFMADD231PS Y2, Y1, Y0
-	VMOVUPS     Y0, (CX)(AX*4)
-	ADDQ        $0x08, AX
-	CMPQ        AX, DI
-	JLT         one
-
-oneEnd:
-	SUBQ        AX, SI
-	JZ          done
-	LEAQ        masks<>+32(SB), DI
-	SHLQ        $0x02, SI
-	SUBQ        SI, DI
-	VMOVUPS     (DI), Y0
-	VMASKMOVPS  (CX)(AX*4), Y0, Y1
-	VMASKMOVPS  (DX)(AX*4), Y0, Y2
-	VMASKMOVPS  (BX)(AX*4), Y0, Y3
-	VFMADD231PS Y3, Y2, Y1
-	VMASKMOVPS  Y1, Y0, (CX)(AX*4)
-
-done:
-	VZEROUPPER
-	RET
-
-// func axpyAVX2(dst []float32, a []float32, alpha float32)
-// Requires: AVX, FMA3
-TEXT ·axpyAVX2(SB), NOSPLIT, $0-52
-	MOVQ         dst_base+0(FP), CX
-	MOVQ         a_base+24(FP), DX
-	MOVQ         dst_len+8(FP), BX
-	VBROADCASTSS alpha+48(FP), Y0
-	XORQ         AX, AX
-	MOVQ         BX, SI
-	ANDQ         $-16, SI
-	CMPQ         AX, SI
-	JGE          wideEnd
-
-wide:
-	VMOVUPS     (CX)(AX*4), Y1
-	VMOVUPS     (DX)(AX*4), Y2
-	VFMADD231PS Y2, Y0, Y1
-	VMOVUPS     Y1, (CX)(AX*4)
-	VMOVUPS     32(CX)(AX*4), Y1
-	VMOVUPS     32(DX)(AX*4), Y2
-	VFMADD231PS Y2, Y0, Y1
-	VMOVUPS     Y1, 32(CX)(AX*4)
-	ADDQ        $0x10, AX
-	CMPQ        AX, SI
-	JLT         wide
-
-wideEnd:
-	MOVQ BX, SI
-	ANDQ $-8, SI
-	CMPQ AX, SI
-	JGE  oneEnd
-
-one:
-	VMOVUPS     (CX)(AX*4), Y1
-	VMOVUPS     (DX)(AX*4), Y2
-	VFMADD231PS Y2, Y0, Y1
-	VMOVUPS     Y1, (CX)(AX*4)
-	ADDQ        $0x08, AX
-	CMPQ        AX, SI
-	JLT         one
-
-oneEnd:
-	SUBQ        AX, BX
-	JZ          done
-	LEAQ        masks<>+32(SB), SI
-	SHLQ        $0x02, BX
-	SUBQ        BX, SI
-	VMOVUPS     (SI), Y1
-	VMASKMOVPS  (CX)(AX*4), Y1, Y2
-	VMASKMOVPS  (DX)(AX*4), Y1, Y3
-	VFMADD231PS Y3, Y0, Y2
-	VMASKMOVPS  Y2, Y1, (CX)(AX*4)
-
-done:
-	VZEROUPPER
-	RET
-
 // func scaleAVX2(dst []float32, a []float32, alpha float32)
 // Requires: AVX
 TEXT ·scaleAVX2(SB), NOSPLIT, $0-52
@@ -307,9 +189,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func expAVX2(dst []float32, x []float32)
+// func tanhAVX2(dst []float32, x []float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·expAVX2(SB), NOSPLIT, $0-48
+TEXT ·tanhAVX2(SB), NOSPLIT, $0-48
 	MOVQ dst_base+0(FP), CX
 	MOVQ x_base+24(FP), DX
 	MOVQ dst_len+8(FP), BX
@@ -321,32 +203,31 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-48
 
 one:
 	VMOVUPS      (DX)(AX*4), Y0
-	VMOVUPS      least<>+0(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VMOVUPS      most<>+0(SB), Y1
-	VMINPS       Y0, Y1, Y0
-	VMOVUPS      round<>+0(SB), Y1
-	VFMADD231PS  log2e<>+0(SB), Y0, Y1
-	VSUBPS       round<>+0(SB), Y1, Y2
-	VFNMADD231PS ln2hi<>+0(SB), Y2, Y0
-	VFNMADD231PS ln2lo<>+0(SB), Y2, Y0
-	VMOVUPS      exp6<>+0(SB), Y2
-	VFMADD213PS  exp5<>+0(SB), Y0, Y2
-	VFMADD213PS  exp4<>+0(SB), Y0, Y2
-	VFMADD213PS  exp3<>+0(SB), Y0, Y2
-	VFMADD213PS  exp2<>+0(SB), Y0, Y2
-	VFMADD213PS  exp1<>+0(SB), Y0, Y2
-	VFMADD213PS  exp0<>+0(SB), Y0, Y2
-	VPSUBD       round<>+0(SB), Y1, Y1
-	VPSRAD       $0x01, Y1, Y0
-	VPSUBD       Y0, Y1, Y1
-	VPSLLD       $0x17, Y0, Y0
-	VPADDD       one<>+0(SB), Y0, Y0
-	VMULPS       Y0, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       one<>+0(SB), Y1, Y1
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (CX)(AX*4)
+	VANDPS       magnitude<>+0(SB), Y0, Y1
+	VMOVUPS      tanhLimit<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMULPS       minusTwo<>+0(SB), Y1, Y1
+	VMOVUPS      round0<>+0(SB), Y2
+	VFMADD231PS  log2e<>+0(SB), Y1, Y2
+	VSUBPS       round0<>+0(SB), Y2, Y3
+	VFNMADD231PS ln2hi<>+0(SB), Y3, Y1
+	VFNMADD231PS ln2lo<>+0(SB), Y3, Y1
+	VPSLLD       $0x17, Y2, Y2
+	VMOVUPS      exp6<>+0(SB), Y3
+	VFMADD213PS  exp5<>+0(SB), Y1, Y3
+	VFMADD213PS  exp4<>+0(SB), Y1, Y3
+	VFMADD213PS  exp3<>+0(SB), Y1, Y3
+	VFMADD213PS  exp2<>+0(SB), Y1, Y3
+	VFMADD213PS  exp1<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y3, Y3
+	VSUBPS       one<>+0(SB), Y2, Y1
+	VFMADD213PS  Y1, Y2, Y3
+	VADDPS       two<>+0(SB), Y3, Y1
+	VDIVPS       Y1, Y3, Y3
+	VANDPS       magnitude<>+0(SB), Y3, Y3
+	VANDPS       sign<>+0(SB), Y0, Y0
+	VORPS        Y0, Y3, Y3
+	VMOVUPS      Y3, (CX)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, SI
 	JLT          one
@@ -359,66 +240,75 @@ oneEnd:
 	SUBQ         BX, SI
 	VMOVUPS      (SI), Y0
 	VMASKMOVPS   (DX)(AX*4), Y0, Y1
-	VMOVUPS      least<>+0(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VMOVUPS      most<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VMOVUPS      round<>+0(SB), Y2
-	VFMADD231PS  log2e<>+0(SB), Y1, Y2
-	VSUBPS       round<>+0(SB), Y2, Y3
-	VFNMADD231PS ln2hi<>+0(SB), Y3, Y1
-	VFNMADD231PS ln2lo<>+0(SB), Y3, Y1
-	VMOVUPS      exp6<>+0(SB), Y3
-	VFMADD213PS  exp5<>+0(SB), Y1, Y3
-	VFMADD213PS  exp4<>+0(SB), Y1, Y3
-	VFMADD213PS  exp3<>+0(SB), Y1, Y3
-	VFMADD213PS  exp2<>+0(SB), Y1, Y3
-	VFMADD213PS  exp1<>+0(SB), Y1, Y3
-	VFMADD213PS  exp0<>+0(SB), Y1, Y3
-	VPSUBD       round<>+0(SB), Y2, Y2
-	VPSRAD       $0x01, Y2, Y1
-	VPSUBD       Y1, Y2, Y2
-	VPSLLD       $0x17, Y1, Y1
-	VPADDD       one<>+0(SB), Y1, Y1
-	VMULPS       Y1, Y3, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       one<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y3, Y3
-	VMASKMOVPS   Y3, Y0, (CX)(AX*4)
+	VANDPS       magnitude<>+0(SB), Y1, Y2
+	VMOVUPS      tanhLimit<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMULPS       minusTwo<>+0(SB), Y2, Y2
+	VMOVUPS      round0<>+0(SB), Y3
+	VFMADD231PS  log2e<>+0(SB), Y2, Y3
+	VSUBPS       round0<>+0(SB), Y3, Y4
+	VFNMADD231PS ln2hi<>+0(SB), Y4, Y2
+	VFNMADD231PS ln2lo<>+0(SB), Y4, Y2
+	VPSLLD       $0x17, Y3, Y3
+	VMOVUPS      exp6<>+0(SB), Y4
+	VFMADD213PS  exp5<>+0(SB), Y2, Y4
+	VFMADD213PS  exp4<>+0(SB), Y2, Y4
+	VFMADD213PS  exp3<>+0(SB), Y2, Y4
+	VFMADD213PS  exp2<>+0(SB), Y2, Y4
+	VFMADD213PS  exp1<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y4, Y4
+	VSUBPS       one<>+0(SB), Y3, Y2
+	VFMADD213PS  Y2, Y3, Y4
+	VADDPS       two<>+0(SB), Y4, Y2
+	VDIVPS       Y2, Y4, Y4
+	VANDPS       magnitude<>+0(SB), Y4, Y4
+	VANDPS       sign<>+0(SB), Y1, Y1
+	VORPS        Y1, Y4, Y4
+	VMASKMOVPS   Y4, Y0, (CX)(AX*4)
 
 done:
 	VZEROUPPER
 	RET
 
-DATA least<>+0(SB)/4, $0xc2d00000
-DATA least<>+4(SB)/4, $0xc2d00000
-DATA least<>+8(SB)/4, $0xc2d00000
-DATA least<>+12(SB)/4, $0xc2d00000
-DATA least<>+16(SB)/4, $0xc2d00000
-DATA least<>+20(SB)/4, $0xc2d00000
-DATA least<>+24(SB)/4, $0xc2d00000
-DATA least<>+28(SB)/4, $0xc2d00000
-GLOBL least<>(SB), RODATA|NOPTR, $32
+DATA magnitude<>+0(SB)/4, $0x7fffffff
+DATA magnitude<>+4(SB)/4, $0x7fffffff
+DATA magnitude<>+8(SB)/4, $0x7fffffff
+DATA magnitude<>+12(SB)/4, $0x7fffffff
+DATA magnitude<>+16(SB)/4, $0x7fffffff
+DATA magnitude<>+20(SB)/4, $0x7fffffff
+DATA magnitude<>+24(SB)/4, $0x7fffffff
+DATA magnitude<>+28(SB)/4, $0x7fffffff
+GLOBL magnitude<>(SB), RODATA|NOPTR, $32
 
-DATA most<>+0(SB)/4, $0x42b20000
-DATA most<>+4(SB)/4, $0x42b20000
-DATA most<>+8(SB)/4, $0x42b20000
-DATA most<>+12(SB)/4, $0x42b20000
-DATA most<>+16(SB)/4, $0x42b20000
-DATA most<>+20(SB)/4, $0x42b20000
-DATA most<>+24(SB)/4, $0x42b20000
-DATA most<>+28(SB)/4, $0x42b20000
-GLOBL most<>(SB), RODATA|NOPTR, $32
+DATA tanhLimit<>+0(SB)/4, $0x41200000
+DATA tanhLimit<>+4(SB)/4, $0x41200000
+DATA tanhLimit<>+8(SB)/4, $0x41200000
+DATA tanhLimit<>+12(SB)/4, $0x41200000
+DATA tanhLimit<>+16(SB)/4, $0x41200000
+DATA tanhLimit<>+20(SB)/4, $0x41200000
+DATA tanhLimit<>+24(SB)/4, $0x41200000
+DATA tanhLimit<>+28(SB)/4, $0x41200000
+GLOBL tanhLimit<>(SB), RODATA|NOPTR, $32
 
-DATA round<>+0(SB)/4, $0x4b400000
-DATA round<>+4(SB)/4, $0x4b400000
-DATA round<>+8(SB)/4, $0x4b400000
-DATA round<>+12(SB)/4, $0x4b400000
-DATA round<>+16(SB)/4, $0x4b400000
-DATA round<>+20(SB)/4, $0x4b400000
-DATA round<>+24(SB)/4, $0x4b400000
-DATA round<>+28(SB)/4, $0x4b400000
-GLOBL round<>(SB), RODATA|NOPTR, $32
+DATA minusTwo<>+0(SB)/4, $0xc0000000
+DATA minusTwo<>+4(SB)/4, $0xc0000000
+DATA minusTwo<>+8(SB)/4, $0xc0000000
+DATA minusTwo<>+12(SB)/4, $0xc0000000
+DATA minusTwo<>+16(SB)/4, $0xc0000000
+DATA minusTwo<>+20(SB)/4, $0xc0000000
+DATA minusTwo<>+24(SB)/4, $0xc0000000
+DATA minusTwo<>+28(SB)/4, $0xc0000000
+GLOBL minusTwo<>(SB), RODATA|NOPTR, $32
+
+DATA round0<>+0(SB)/4, $0x4b40007f
+DATA round0<>+4(SB)/4, $0x4b40007f
+DATA round0<>+8(SB)/4, $0x4b40007f
+DATA round0<>+12(SB)/4, $0x4b40007f
+DATA round0<>+16(SB)/4, $0x4b40007f
+DATA round0<>+20(SB)/4, $0x4b40007f
+DATA round0<>+24(SB)/4, $0x4b40007f
+DATA round0<>+28(SB)/4, $0x4b40007f
+GLOBL round0<>(SB), RODATA|NOPTR, $32
 
 DATA log2e<>+0(SB)/4, $0x3fb8aa3b
 DATA log2e<>+4(SB)/4, $0x3fb8aa3b
@@ -510,16 +400,6 @@ DATA exp1<>+24(SB)/4, $0x3f800000
 DATA exp1<>+28(SB)/4, $0x3f800000
 GLOBL exp1<>(SB), RODATA|NOPTR, $32
 
-DATA exp0<>+0(SB)/4, $0x3f800000
-DATA exp0<>+4(SB)/4, $0x3f800000
-DATA exp0<>+8(SB)/4, $0x3f800000
-DATA exp0<>+12(SB)/4, $0x3f800000
-DATA exp0<>+16(SB)/4, $0x3f800000
-DATA exp0<>+20(SB)/4, $0x3f800000
-DATA exp0<>+24(SB)/4, $0x3f800000
-DATA exp0<>+28(SB)/4, $0x3f800000
-GLOBL exp0<>(SB), RODATA|NOPTR, $32
-
 DATA one<>+0(SB)/4, $0x3f800000
 DATA one<>+4(SB)/4, $0x3f800000
 DATA one<>+8(SB)/4, $0x3f800000
@@ -530,104 +410,15 @@ DATA one<>+24(SB)/4, $0x3f800000
 DATA one<>+28(SB)/4, $0x3f800000
 GLOBL one<>(SB), RODATA|NOPTR, $32
 
-// func sigmoidAVX2(dst []float32, x []float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-48
-	MOVQ dst_base+0(FP), CX
-	MOVQ x_base+24(FP), DX
-	MOVQ dst_len+8(FP), BX
-	XORQ AX, AX
-	MOVQ BX, SI
-	ANDQ $-8, SI
-	CMPQ AX, SI
-	JGE  oneEnd
-
-one:
-	VMOVUPS      (DX)(AX*4), Y0
-	VANDPS       magnitude<>+0(SB), Y0, Y1
-	VMOVUPS      siluLimit<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VXORPS       sign<>+0(SB), Y1, Y1
-	VMOVUPS      round32<>+0(SB), Y2
-	VFMADD231PS  log2e<>+0(SB), Y1, Y2
-	VSUBPS       round32<>+0(SB), Y2, Y3
-	VFNMADD231PS ln2hi<>+0(SB), Y3, Y1
-	VFNMADD231PS ln2lo<>+0(SB), Y3, Y1
-	VPSLLD       $0x17, Y2, Y2
-	VMOVUPS      exp6<>+0(SB), Y3
-	VFMADD213PS  exp5<>+0(SB), Y1, Y3
-	VFMADD213PS  exp4<>+0(SB), Y1, Y3
-	VFMADD213PS  exp3<>+0(SB), Y1, Y3
-	VFMADD213PS  exp2<>+0(SB), Y1, Y3
-	VFMADD213PS  exp1<>+0(SB), Y1, Y3
-	VFMADD213PS  exp0<>+0(SB), Y1, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       unshift<>+0(SB), Y3, Y3
-	VMOVUPS      one<>+0(SB), Y2
-	VADDPS       Y2, Y3, Y1
-	VBLENDVPS    Y0, Y3, Y2, Y3
-	VDIVPS       Y1, Y3, Y3
-	VMOVUPS      Y3, (CX)(AX*4)
-	ADDQ         $0x08, AX
-	CMPQ         AX, SI
-	JLT          one
-
-oneEnd:
-	SUBQ         AX, BX
-	JZ           done
-	LEAQ         masks<>+32(SB), SI
-	SHLQ         $0x02, BX
-	SUBQ         BX, SI
-	VMOVUPS      (SI), Y0
-	VMASKMOVPS   (DX)(AX*4), Y0, Y1
-	VANDPS       magnitude<>+0(SB), Y1, Y2
-	VMOVUPS      siluLimit<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VXORPS       sign<>+0(SB), Y2, Y2
-	VMOVUPS      round32<>+0(SB), Y3
-	VFMADD231PS  log2e<>+0(SB), Y2, Y3
-	VSUBPS       round32<>+0(SB), Y3, Y4
-	VFNMADD231PS ln2hi<>+0(SB), Y4, Y2
-	VFNMADD231PS ln2lo<>+0(SB), Y4, Y2
-	VPSLLD       $0x17, Y3, Y3
-	VMOVUPS      exp6<>+0(SB), Y4
-	VFMADD213PS  exp5<>+0(SB), Y2, Y4
-	VFMADD213PS  exp4<>+0(SB), Y2, Y4
-	VFMADD213PS  exp3<>+0(SB), Y2, Y4
-	VFMADD213PS  exp2<>+0(SB), Y2, Y4
-	VFMADD213PS  exp1<>+0(SB), Y2, Y4
-	VFMADD213PS  exp0<>+0(SB), Y2, Y4
-	VMULPS       Y3, Y4, Y4
-	VMULPS       unshift<>+0(SB), Y4, Y4
-	VMOVUPS      one<>+0(SB), Y3
-	VADDPS       Y3, Y4, Y2
-	VBLENDVPS    Y1, Y4, Y3, Y4
-	VDIVPS       Y2, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (CX)(AX*4)
-
-done:
-	VZEROUPPER
-	RET
-
-DATA magnitude<>+0(SB)/4, $0x7fffffff
-DATA magnitude<>+4(SB)/4, $0x7fffffff
-DATA magnitude<>+8(SB)/4, $0x7fffffff
-DATA magnitude<>+12(SB)/4, $0x7fffffff
-DATA magnitude<>+16(SB)/4, $0x7fffffff
-DATA magnitude<>+20(SB)/4, $0x7fffffff
-DATA magnitude<>+24(SB)/4, $0x7fffffff
-DATA magnitude<>+28(SB)/4, $0x7fffffff
-GLOBL magnitude<>(SB), RODATA|NOPTR, $32
-
-DATA siluLimit<>+0(SB)/4, $0x42d00000
-DATA siluLimit<>+4(SB)/4, $0x42d00000
-DATA siluLimit<>+8(SB)/4, $0x42d00000
-DATA siluLimit<>+12(SB)/4, $0x42d00000
-DATA siluLimit<>+16(SB)/4, $0x42d00000
-DATA siluLimit<>+20(SB)/4, $0x42d00000
-DATA siluLimit<>+24(SB)/4, $0x42d00000
-DATA siluLimit<>+28(SB)/4, $0x42d00000
-GLOBL siluLimit<>(SB), RODATA|NOPTR, $32
+DATA two<>+0(SB)/4, $0x40000000
+DATA two<>+4(SB)/4, $0x40000000
+DATA two<>+8(SB)/4, $0x40000000
+DATA two<>+12(SB)/4, $0x40000000
+DATA two<>+16(SB)/4, $0x40000000
+DATA two<>+20(SB)/4, $0x40000000
+DATA two<>+24(SB)/4, $0x40000000
+DATA two<>+28(SB)/4, $0x40000000
+GLOBL two<>(SB), RODATA|NOPTR, $32
 
 DATA sign<>+0(SB)/4, $0x80000000
 DATA sign<>+4(SB)/4, $0x80000000
@@ -638,147 +429,6 @@ DATA sign<>+20(SB)/4, $0x80000000
 DATA sign<>+24(SB)/4, $0x80000000
 DATA sign<>+28(SB)/4, $0x80000000
 GLOBL sign<>(SB), RODATA|NOPTR, $32
-
-DATA round32<>+0(SB)/4, $0x4b40009f
-DATA round32<>+4(SB)/4, $0x4b40009f
-DATA round32<>+8(SB)/4, $0x4b40009f
-DATA round32<>+12(SB)/4, $0x4b40009f
-DATA round32<>+16(SB)/4, $0x4b40009f
-DATA round32<>+20(SB)/4, $0x4b40009f
-DATA round32<>+24(SB)/4, $0x4b40009f
-DATA round32<>+28(SB)/4, $0x4b40009f
-GLOBL round32<>(SB), RODATA|NOPTR, $32
-
-DATA unshift<>+0(SB)/4, $0x2f800000
-DATA unshift<>+4(SB)/4, $0x2f800000
-DATA unshift<>+8(SB)/4, $0x2f800000
-DATA unshift<>+12(SB)/4, $0x2f800000
-DATA unshift<>+16(SB)/4, $0x2f800000
-DATA unshift<>+20(SB)/4, $0x2f800000
-DATA unshift<>+24(SB)/4, $0x2f800000
-DATA unshift<>+28(SB)/4, $0x2f800000
-GLOBL unshift<>(SB), RODATA|NOPTR, $32
-
-// func tanhAVX2(dst []float32, x []float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·tanhAVX2(SB), NOSPLIT, $0-48
-	MOVQ dst_base+0(FP), CX
-	MOVQ x_base+24(FP), DX
-	MOVQ dst_len+8(FP), BX
-	XORQ AX, AX
-	MOVQ BX, SI
-	ANDQ $-8, SI
-	CMPQ AX, SI
-	JGE  oneEnd
-
-one:
-	VMOVUPS      (DX)(AX*4), Y0
-	VANDPS       magnitude<>+0(SB), Y0, Y1
-	VMOVUPS      tanhLimit<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VMULPS       minusTwo<>+0(SB), Y1, Y1
-	VMOVUPS      round0<>+0(SB), Y2
-	VFMADD231PS  log2e<>+0(SB), Y1, Y2
-	VSUBPS       round0<>+0(SB), Y2, Y3
-	VFNMADD231PS ln2hi<>+0(SB), Y3, Y1
-	VFNMADD231PS ln2lo<>+0(SB), Y3, Y1
-	VPSLLD       $0x17, Y2, Y2
-	VMOVUPS      exp6<>+0(SB), Y3
-	VFMADD213PS  exp5<>+0(SB), Y1, Y3
-	VFMADD213PS  exp4<>+0(SB), Y1, Y3
-	VFMADD213PS  exp3<>+0(SB), Y1, Y3
-	VFMADD213PS  exp2<>+0(SB), Y1, Y3
-	VFMADD213PS  exp1<>+0(SB), Y1, Y3
-	VMULPS       Y1, Y3, Y3
-	VSUBPS       one<>+0(SB), Y2, Y1
-	VFMADD213PS  Y1, Y2, Y3
-	VADDPS       two<>+0(SB), Y3, Y1
-	VDIVPS       Y1, Y3, Y3
-	VANDPS       magnitude<>+0(SB), Y3, Y3
-	VANDPS       sign<>+0(SB), Y0, Y0
-	VORPS        Y0, Y3, Y3
-	VMOVUPS      Y3, (CX)(AX*4)
-	ADDQ         $0x08, AX
-	CMPQ         AX, SI
-	JLT          one
-
-oneEnd:
-	SUBQ         AX, BX
-	JZ           done
-	LEAQ         masks<>+32(SB), SI
-	SHLQ         $0x02, BX
-	SUBQ         BX, SI
-	VMOVUPS      (SI), Y0
-	VMASKMOVPS   (DX)(AX*4), Y0, Y1
-	VANDPS       magnitude<>+0(SB), Y1, Y2
-	VMOVUPS      tanhLimit<>+0(SB), Y3
-	VMINPS       Y2, Y3, Y2
-	VMULPS       minusTwo<>+0(SB), Y2, Y2
-	VMOVUPS      round0<>+0(SB), Y3
-	VFMADD231PS  log2e<>+0(SB), Y2, Y3
-	VSUBPS       round0<>+0(SB), Y3, Y4
-	VFNMADD231PS ln2hi<>+0(SB), Y4, Y2
-	VFNMADD231PS ln2lo<>+0(SB), Y4, Y2
-	VPSLLD       $0x17, Y3, Y3
-	VMOVUPS      exp6<>+0(SB), Y4
-	VFMADD213PS  exp5<>+0(SB), Y2, Y4
-	VFMADD213PS  exp4<>+0(SB), Y2, Y4
-	VFMADD213PS  exp3<>+0(SB), Y2, Y4
-	VFMADD213PS  exp2<>+0(SB), Y2, Y4
-	VFMADD213PS  exp1<>+0(SB), Y2, Y4
-	VMULPS       Y2, Y4, Y4
-	VSUBPS       one<>+0(SB), Y3, Y2
-	VFMADD213PS  Y2, Y3, Y4
-	VADDPS       two<>+0(SB), Y4, Y2
-	VDIVPS       Y2, Y4, Y4
-	VANDPS       magnitude<>+0(SB), Y4, Y4
-	VANDPS       sign<>+0(SB), Y1, Y1
-	VORPS        Y1, Y4, Y4
-	VMASKMOVPS   Y4, Y0, (CX)(AX*4)
-
-done:
-	VZEROUPPER
-	RET
-
-DATA tanhLimit<>+0(SB)/4, $0x41200000
-DATA tanhLimit<>+4(SB)/4, $0x41200000
-DATA tanhLimit<>+8(SB)/4, $0x41200000
-DATA tanhLimit<>+12(SB)/4, $0x41200000
-DATA tanhLimit<>+16(SB)/4, $0x41200000
-DATA tanhLimit<>+20(SB)/4, $0x41200000
-DATA tanhLimit<>+24(SB)/4, $0x41200000
-DATA tanhLimit<>+28(SB)/4, $0x41200000
-GLOBL tanhLimit<>(SB), RODATA|NOPTR, $32
-
-DATA minusTwo<>+0(SB)/4, $0xc0000000
-DATA minusTwo<>+4(SB)/4, $0xc0000000
-DATA minusTwo<>+8(SB)/4, $0xc0000000
-DATA minusTwo<>+12(SB)/4, $0xc0000000
-DATA minusTwo<>+16(SB)/4, $0xc0000000
-DATA minusTwo<>+20(SB)/4, $0xc0000000
-DATA minusTwo<>+24(SB)/4, $0xc0000000
-DATA minusTwo<>+28(SB)/4, $0xc0000000
-GLOBL minusTwo<>(SB), RODATA|NOPTR, $32
-
-DATA round0<>+0(SB)/4, $0x4b40007f
-DATA round0<>+4(SB)/4, $0x4b40007f
-DATA round0<>+8(SB)/4, $0x4b40007f
-DATA round0<>+12(SB)/4, $0x4b40007f
-DATA round0<>+16(SB)/4, $0x4b40007f
-DATA round0<>+20(SB)/4, $0x4b40007f
-DATA round0<>+24(SB)/4, $0x4b40007f
-DATA round0<>+28(SB)/4, $0x4b40007f
-GLOBL round0<>(SB), RODATA|NOPTR, $32
-
-DATA two<>+0(SB)/4, $0x40000000
-DATA two<>+4(SB)/4, $0x40000000
-DATA two<>+8(SB)/4, $0x40000000
-DATA two<>+12(SB)/4, $0x40000000
-DATA two<>+16(SB)/4, $0x40000000
-DATA two<>+20(SB)/4, $0x40000000
-DATA two<>+24(SB)/4, $0x40000000
-DATA two<>+28(SB)/4, $0x40000000
-GLOBL two<>(SB), RODATA|NOPTR, $32
 
 // func tanhGradAVX2(dst []float32, y []float32, dy []float32)
 // Requires: AVX, FMA3
@@ -965,6 +615,26 @@ DATA minusHalf<>+24(SB)/4, $0xbf000000
 DATA minusHalf<>+28(SB)/4, $0xbf000000
 GLOBL minusHalf<>(SB), RODATA|NOPTR, $32
 
+DATA round32<>+0(SB)/4, $0x4b40009f
+DATA round32<>+4(SB)/4, $0x4b40009f
+DATA round32<>+8(SB)/4, $0x4b40009f
+DATA round32<>+12(SB)/4, $0x4b40009f
+DATA round32<>+16(SB)/4, $0x4b40009f
+DATA round32<>+20(SB)/4, $0x4b40009f
+DATA round32<>+24(SB)/4, $0x4b40009f
+DATA round32<>+28(SB)/4, $0x4b40009f
+GLOBL round32<>(SB), RODATA|NOPTR, $32
+
+DATA exp0<>+0(SB)/4, $0x3f800000
+DATA exp0<>+4(SB)/4, $0x3f800000
+DATA exp0<>+8(SB)/4, $0x3f800000
+DATA exp0<>+12(SB)/4, $0x3f800000
+DATA exp0<>+16(SB)/4, $0x3f800000
+DATA exp0<>+20(SB)/4, $0x3f800000
+DATA exp0<>+24(SB)/4, $0x3f800000
+DATA exp0<>+28(SB)/4, $0x3f800000
+GLOBL exp0<>(SB), RODATA|NOPTR, $32
+
 DATA tailPole<>+0(SB)/4, $0x3e99999a
 DATA tailPole<>+4(SB)/4, $0x3e99999a
 DATA tailPole<>+8(SB)/4, $0x3e99999a
@@ -1074,6 +744,16 @@ DATA tail0<>+20(SB)/4, $0x3df51e4c
 DATA tail0<>+24(SB)/4, $0x3df51e4c
 DATA tail0<>+28(SB)/4, $0x3df51e4c
 GLOBL tail0<>(SB), RODATA|NOPTR, $32
+
+DATA unshift<>+0(SB)/4, $0x2f800000
+DATA unshift<>+4(SB)/4, $0x2f800000
+DATA unshift<>+8(SB)/4, $0x2f800000
+DATA unshift<>+12(SB)/4, $0x2f800000
+DATA unshift<>+16(SB)/4, $0x2f800000
+DATA unshift<>+20(SB)/4, $0x2f800000
+DATA unshift<>+24(SB)/4, $0x2f800000
+DATA unshift<>+28(SB)/4, $0x2f800000
+GLOBL unshift<>(SB), RODATA|NOPTR, $32
 
 // func geluGradAVX2(dst []float32, x []float32, dy []float32)
 // Requires: AVX, AVX2, FMA3
@@ -1541,6 +1221,16 @@ done:
 	VZEROUPPER
 	RET
 
+DATA siluLimit<>+0(SB)/4, $0x42d00000
+DATA siluLimit<>+4(SB)/4, $0x42d00000
+DATA siluLimit<>+8(SB)/4, $0x42d00000
+DATA siluLimit<>+12(SB)/4, $0x42d00000
+DATA siluLimit<>+16(SB)/4, $0x42d00000
+DATA siluLimit<>+20(SB)/4, $0x42d00000
+DATA siluLimit<>+24(SB)/4, $0x42d00000
+DATA siluLimit<>+28(SB)/4, $0x42d00000
+GLOBL siluLimit<>(SB), RODATA|NOPTR, $32
+
 // func siluGradAVX2(dst []float32, x []float32, dy []float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·siluGradAVX2(SB), NOSPLIT, $0-72
@@ -1909,6 +1599,16 @@ done:
 	VZEROUPPER
 	RET
 
+DATA least<>+0(SB)/4, $0xc2d00000
+DATA least<>+4(SB)/4, $0xc2d00000
+DATA least<>+8(SB)/4, $0xc2d00000
+DATA least<>+12(SB)/4, $0xc2d00000
+DATA least<>+16(SB)/4, $0xc2d00000
+DATA least<>+20(SB)/4, $0xc2d00000
+DATA least<>+24(SB)/4, $0xc2d00000
+DATA least<>+28(SB)/4, $0xc2d00000
+GLOBL least<>(SB), RODATA|NOPTR, $32
+
 // func sumExpAVX2(x []float32, top float32, factor float32) float64
 // Requires: AVX, AVX2, FMA3, SSE2
 TEXT ·sumExpAVX2(SB), NOSPLIT, $0-40
@@ -2138,81 +1838,6 @@ oneEnd:
 	VMASKMOVPS Y3, Y2, (CX)(AX*4)
 
 done:
-	VZEROUPPER
-	RET
-
-// func sumAVX2(x []float32) float64
-// Requires: AVX, SSE2
-TEXT ·sumAVX2(SB), NOSPLIT, $0-32
-	MOVQ   x_base+0(FP), CX
-	MOVQ   x_len+8(FP), DX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	XORQ   AX, AX
-	MOVQ   DX, BX
-	ANDQ   $-16, BX
-	CMPQ   AX, BX
-	JGE    wideEnd
-
-wide:
-	VMOVUPS      (CX)(AX*4), Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X5, Y5
-	VADDPD       Y4, Y0, Y0
-	VADDPD       Y5, Y2, Y2
-	VMOVUPS      32(CX)(AX*4), Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X5, Y5
-	VADDPD       Y4, Y1, Y1
-	VADDPD       Y5, Y3, Y3
-	ADDQ         $0x10, AX
-	CMPQ         AX, BX
-	JLT          wide
-
-wideEnd:
-	VADDPD Y1, Y0, Y0
-	VADDPD Y3, Y2, Y2
-	MOVQ   DX, BX
-	ANDQ   $-8, BX
-	CMPQ   AX, BX
-	JGE    oneEnd
-
-one:
-	VMOVUPS      (CX)(AX*4), Y1
-	VEXTRACTF128 $0x01, Y1, X3
-	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X3, Y3
-	VADDPD       Y1, Y0, Y0
-	VADDPD       Y3, Y2, Y2
-	ADDQ         $0x08, AX
-	CMPQ         AX, BX
-	JLT          one
-
-oneEnd:
-	SUBQ         AX, DX
-	JZ           done
-	LEAQ         masks<>+32(SB), BX
-	SHLQ         $0x02, DX
-	SUBQ         DX, BX
-	VMOVUPS      (BX), Y1
-	VMASKMOVPS   (CX)(AX*4), Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X3
-	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X3, Y3
-	VADDPD       Y1, Y0, Y0
-	VADDPD       Y3, Y2, Y2
-
-done:
-	VADDPD       Y2, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VUNPCKHPD    X0, X0, X1
-	VADDSD       X1, X0, X0
-	MOVSD        X0, ret+24(FP)
 	VZEROUPPER
 	RET
 

@@ -3,11 +3,8 @@
 package vecmath
 
 func add(dst, a, b []float32)                              { addGo(dst, a, b) }
-func axpy(dst, a []float32, alpha float32)                 { axpyGo(dst, a, alpha) }
 func mul(dst, a, b []float32)                              { mulGo(dst, a, b) }
-func mulAdd(dst, a, b []float32)                           { mulAddGo(dst, a, b) }
 func scale(dst, a []float32, alpha float32)                { scaleGo(dst, a, alpha) }
-func exp(dst, x []float32)                                 { expGo(dst, x) }
 func softmax(dst, x []float32, factor float32)             { softmaxGo(dst, x, factor) }
 func softmaxGrad(dst, p, dp []float32, factor float32)     { softmaxGradGo(dst, p, dp, factor) }
 func logSumExp(x []float32) float64                        { return logSumExpGo(x) }
@@ -17,12 +14,10 @@ func geluTanh(dst, x []float32)                            { geluTanhGo(dst, x) 
 func geluTanhGrad(dst, x, dy []float32)                    { geluTanhGradGo(dst, x, dy) }
 func silu(dst, x []float32)                                { siluGo(dst, x) }
 func siluGrad(dst, x, dy []float32)                        { siluGradGo(dst, x, dy) }
-func sigmoid(dst, x []float32)                             { sigmoidGo(dst, x) }
 func tanh(dst, x []float32)                                { tanhGo(dst, x) }
 func tanhGrad(dst, y, dy []float32)                        { tanhGradGo(dst, y, dy) }
 func relu(dst, x []float32)                                { reluGo(dst, x) }
 func reluGrad(dst, x, dy []float32)                        { reluGradGo(dst, x, dy) }
-func sum(x []float32) float64                              { return sumGo(x) }
 func roughSum(x []float32) float64                         { return roughSumGo(x) }
 func deviations(x []float32, mean float32) (s, ss float64) { return deviationsGo(x, mean) }
 func normalize(dst, x, w []float32, mean, rstd float32)    { normalizeGo(dst, x, w, mean, rstd) }

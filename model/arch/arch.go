@@ -22,6 +22,16 @@ const (
 	Encode   Task = "encode"   // the mean of the last hidden states, per sequence
 )
 
+// A Problem is what the logits of a classifier mean.
+type Problem string
+
+// The problems.
+const (
+	SingleLabel Problem = "single_label_classification" // softmax gives the probabilities of the labels
+	MultiLabel  Problem = "multi_label_classification"  // each label has its own: the logistic function
+	Regression  Problem = "regression"                  // they are the answer
+)
+
 // A Network is the description of a model.
 type Network struct {
 	Family string // config.json's model_type
@@ -29,6 +39,7 @@ type Network struct {
 
 	Hidden    int      // width of the hidden states
 	Labels    []string // a classifier's, by index of its logits
+	Problem   Problem  // what a classifier's logits mean
 	MaxTokens int      // the longest sequence it takes
 
 	Embedding Embedding
@@ -49,9 +60,6 @@ type Param struct {
 	Name  string
 	Shape []int
 }
-
-// Exists reports whether there is such a parameter.
-func (p Param) Exists() bool { return p.Name != "" }
 
 // Len is the number of elements.
 func (p Param) Len() int {

@@ -60,6 +60,33 @@ func (n *Network) Check(b *Batch) error {
 	return nil
 }
 
+// Cost is about how many bytes an engine needs, beside the parameters, for a pass
+// over so many tokens that gives so many rows of output: for the widest layer, or
+// for all of them where they are kept for a backward pass.
+func (n *Network) Cost(tokens, rows int, keep bool) int64 {
+	var widest, all int64 // numbers per token
+	for _, l := range n.Layers {
+		width := int64(2 * n.Hidden)
+		if a := l.Attention; a != nil {
+			width += int64(2 * (a.Heads + a.KVHeads) * a.HeadDim)
+			if a.QNorm != nil {
+				width += int64((a.Heads + a.KVHeads) * a.HeadDim)
+			}
+		} else {
+			width += int64(2 * l.MLP.Up.Out)
+			if l.MLP.Gate != nil {
+				width += int64(l.MLP.Up.Out)
+			}
+		}
+		widest, all = max(widest, width), all+width
+	}
+	perToken := widest + int64(3*n.Hidden+2*n.Embedding.Dim)
+	if keep {
+		perToken += all + widest
+	}
+	return 4 * (int64(tokens)*perToken + int64(rows)*int64(2*n.Width()+4*n.Hidden))
+}
+
 // Rows is the number of output rows for b: one per sequence or per position.
 func (n *Network) Rows(b *Batch) int {
 	switch {

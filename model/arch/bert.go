@@ -13,7 +13,7 @@ func (r *reader) encoder() encoder {
 		hidden: r.size("hidden_size", c.Hidden),
 		heads:  r.size("num_attention_heads", c.Heads),
 		inner:  r.size("intermediate_size", c.Inner),
-		vocab:  r.size("vocab_size", c.VocabSize),
+		vocab:  r.sizeUpTo("vocab_size", c.VocabSize, maxVocab),
 		eps:    r.eps("layer_norm_eps", c.LayerNormEps, 1e-12),
 		act:    r.activation("hidden_act", c.HiddenAct, GELU),
 	}

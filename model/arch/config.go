@@ -14,6 +14,8 @@ type config struct {
 	Architectures []string          `json:"architectures"`
 	ID2Label      map[string]string `json:"id2label"`
 	NumLabels     *int              `json:"num_labels"`
+	ProblemType   *string           `json:"problem_type"`
+	Quantization  jsontext.Value    `json:"quantization_config"`
 	PadTokenID    *int              `json:"pad_token_id"`
 	Tie           *bool             `json:"tie_word_embeddings"`
 
@@ -128,6 +130,19 @@ func (r *reader) setLabels(n *Network) dim {
 	if count.n > maxLabels {
 		r.fail(count.field, "", "%d labels are over the limit of %d", count.n, maxLabels)
 		return count
+	}
+	switch {
+	case c.ProblemType != nil:
+		n.Problem = Problem(*c.ProblemType)
+	case count.n == 1: // as transformers guesses when it trains
+		n.Problem = Regression
+	default:
+		n.Problem = SingleLabel
+	}
+	switch n.Problem {
+	case SingleLabel, MultiLabel, Regression:
+	default:
+		r.unsupported("problem_type", "%q is not run", n.Problem)
 	}
 	for i := range count.n {
 		name, ok := c.ID2Label[strconv.Itoa(i)]

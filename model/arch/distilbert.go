@@ -13,7 +13,7 @@ func distilbert(r *reader) *Network {
 	r.findPrefix(wordEmbeddings, "distilbert.", "")
 	e := encoder{
 		hidden: r.size("dim", c.Dim), heads: r.size("n_heads", c.NHeads), inner: r.size("hidden_dim", c.HiddenDim),
-		vocab: r.size("vocab_size", c.VocabSize), eps: 1e-12, act: r.activation("activation", c.Activation, GELU),
+		vocab: r.sizeUpTo("vocab_size", c.VocabSize, maxVocab), eps: 1e-12, act: r.activation("activation", c.Activation, GELU),
 	}
 	n := &Network{Task: r.task("classifier.weight", ""), Hidden: e.hidden.n}
 	n.Embedding, n.MaxTokens = r.bertEmbedding(e, e.hidden, false)

@@ -8,7 +8,7 @@ func gpt2(r *reader) *Network {
 	c := &r.config
 	r.findPrefix("wte.weight", "transformer.", "")
 	hidden, heads := r.size("n_embd", c.NEmbd), r.size("n_head", c.NHead)
-	vocab, positions := r.size("vocab_size", c.VocabSize), r.size("n_positions", c.NPositions)
+	vocab, positions := r.sizeUpTo("vocab_size", c.VocabSize, maxVocab), r.size("n_positions", c.NPositions)
 	headDim := r.heads(heads, hidden)
 	inner := r.sizeOr("n_inner", c.NInner, 4*hidden.n)
 	eps := r.eps("layer_norm_epsilon", c.LayerNormEpsilon, 1e-5)

@@ -18,7 +18,7 @@ func (r *reader) decoder(field string, act *string, otherwise Activation) decode
 	c := &r.config
 	d := decoder{
 		hidden: r.size("hidden_size", c.Hidden), inner: r.size("intermediate_size", c.Inner),
-		vocab: r.size("vocab_size", c.VocabSize), positions: r.size("max_position_embeddings", c.MaxPositions),
+		vocab: r.sizeUpTo("vocab_size", c.VocabSize, maxVocab), positions: r.sizeUpTo("max_position_embeddings", c.MaxPositions, maxPositions),
 		heads: r.size("num_attention_heads", c.Heads),
 		eps:   r.eps("rms_norm_eps", c.RMSNormEps, 1e-6),
 		act:   r.activation(field, act, otherwise),
@@ -155,7 +155,7 @@ func (r *reader) windowOfType(layer, window int) int {
 }
 
 // maxHeadDim caps the elements of a head that is rotated; known ones have 256.
-const maxHeadDim = 1 << 14
+const maxHeadDim = 1 << 12
 
 // rotary returns the angles of the rotary embedding, stretched as the config
 // asks (transformers' modeling_rope_utils.py).
@@ -181,7 +181,7 @@ func (r *reader) rotary(field string, theta *float64, otherwise float64, d decod
 	}
 	factor := r.positive("rope_scaling.factor", s.Factor, 1)
 	switch kind {
-	case "default", "mrope":
+	case "default":
 	case "linear":
 		for i := range rot.Frequencies {
 			rot.Frequencies[i] /= factor

@@ -88,6 +88,10 @@ func Read(config []byte, tensors Tensors) (*Network, error) {
 	if err := json.Unmarshal(config, &r.config); err != nil {
 		return nil, badJSON(err)
 	}
+	if isSet(r.config.Quantization) {
+		r.unsupported("quantization_config", "quantized models are not run")
+		return nil, r.err
+	}
 	build, ok := families[r.config.ModelType]
 	if !ok {
 		return nil, &ConfigError{
@@ -163,17 +167,23 @@ type dim struct {
 	n     int
 }
 
-// maxSize caps every size a config states: above the largest public model's by
-// a factor of ten, and small enough that a product of two is an int.
-const maxSize = 8 << 20
+// Caps of the sizes that a config states: above the largest public models' by a
+// factor of ten, and small enough that a product of two is an int.
+const (
+	maxVocab     = 8 << 20
+	maxPositions = 64 << 20 // of models without a row for each
+	maxSize      = 1 << 20
+)
 
 // size returns a size that must be stated, at least 1 and at most maxSize.
-func (r *reader) size(field string, n *int) dim {
+func (r *reader) size(field string, n *int) dim { return r.sizeUpTo(field, n, maxSize) }
+
+func (r *reader) sizeUpTo(field string, n *int, limit int) dim {
 	switch {
 	case n == nil:
 		r.fail(field, "", "is missing")
-	case *n < 1 || *n > maxSize:
-		r.fail(field, "", "%d is not between 1 and %d", *n, maxSize)
+	case *n < 1 || *n > limit:
+		r.fail(field, "", "%d is not between 1 and %d", *n, limit)
 	default:
 		return dim{field, *n}
 	}
@@ -215,9 +225,13 @@ func (r *reader) tensor(name string, dims ...dim) Param {
 		return Param{}
 	}
 	shape, ok := r.tensors.Shape(name)
-	if old := oldNames.Replace(name); !ok && old != name {
-		if shape, ok = r.tensors.Shape(old); ok {
-			name = old
+	if old := oldNames.Replace(name); old != name {
+		if other, both := r.tensors.Shape(old); both {
+			if ok {
+				r.fail("", name, "is there under its old name, %q, too", old)
+				return Param{}
+			}
+			shape, ok, name = other, true, old
 		}
 	}
 	if !ok {
@@ -246,7 +260,7 @@ func (r *reader) tensor(name string, dims ...dim) Param {
 func (r *reader) param(name string, dims ...dim) Param { return r.tensor(r.prefix+name, dims...) }
 
 // linear returns the layer whose weight, [out x in], and bias have that full
-// name. Without bias there must be none.
+// name.
 func (r *reader) linear(name string, in, out dim, bias bool) *Linear {
 	l := &Linear{Weight: r.tensor(name+".weight", out, in), In: in.n, Out: out.n}
 	if bias {
@@ -324,7 +338,7 @@ func (r *reader) finish(n *Network) {
 		if r.used[name] || slices.ContainsFunc(unusedBuffers, func(s string) bool { return strings.HasSuffix("."+name, s) }) {
 			continue
 		}
-		if layerOf(r, name) {
+		if r.inLayer(name) {
 			r.fail("", name, "is part of a layer, but a %s with this config has no use for it", n.Family)
 			return
 		}
@@ -333,9 +347,9 @@ func (r *reader) finish(n *Network) {
 	slices.Sort(n.Unused)
 }
 
-// layerOf reports whether a name shares its layer with a parameter: everything
-// up to the layer's number.
-func layerOf(r *reader, name string) bool {
+// inLayer reports whether a tensor of the backbone belongs to a layer: whether a
+// part of its name is a number.
+func (r *reader) inLayer(name string) bool {
 	rest, ok := strings.CutPrefix(name, r.prefix)
 	if !ok {
 		return false

@@ -57,7 +57,7 @@ func (b badRow) run(t *testing.T) {
 
 // notSizes are values that no size of a model can have.
 var notSizes = []any{
-	0, -1, math.MinInt64, maxSize + 1, 1 << 62, json.Number("18446744073709551616"), 1e99, 2.5,
+	0, -1, math.MinInt64, maxPositions + 1, 1 << 62, json.Number("18446744073709551616"), 1e99, 2.5,
 	"7", "", true, []int{7}, map[string]int{},
 }
 
@@ -240,7 +240,7 @@ var badRows = []badRow{
 	{name: "type_vocab_size", model: "bert", change: set("type_vocab_size", 3), field: "type_vocab_size", tensor: "bert.embeddings.token_type_embeddings.weight"},
 	{name: "max_position_embeddings", model: "bert", change: set("max_position_embeddings", 49), field: "max_position_embeddings", tensor: "bert.embeddings.position_embeddings.weight"},
 	{name: "vocab_size", model: "llama", change: set("vocab_size", 60), field: "vocab_size", tensor: "model.embed_tokens.weight"},
-	{name: "vocab_size of the largest", model: "llama", change: set("vocab_size", maxSize), field: "vocab_size", tensor: "model.embed_tokens.weight"},
+	{name: "vocab_size of the largest", model: "llama", change: set("vocab_size", maxVocab), field: "vocab_size", tensor: "model.embed_tokens.weight"},
 	{name: "buckets not in fours", model: "mpnet", change: set("relative_attention_num_buckets", 30), field: "relative_attention_num_buckets"},
 	{name: "more buckets than distances", model: "mpnet", change: all(set("relative_attention_num_buckets", 512), tensor("mpnet.encoder.relative_attention_bias.weight", 512, 3)), field: "relative_attention_num_buckets"},
 
@@ -258,7 +258,7 @@ var badRows = []badRow{
 	{name: "LoRA", model: "bert", change: tensor(bertLayer+"attention.self.query.lora_A", 8, 24), tensor: bertLayer + "attention.self.query.lora_A"},
 	{name: "an adapter", model: "llama", change: tensor(llamaLayer+"adapter.weight", 8, 32), tensor: llamaLayer + "adapter.weight"},
 	{name: "a bias", model: "llama", change: tensor(llamaLayer+"mlp.up_proj.bias", 40), tensor: llamaLayer + "mlp.up_proj.bias"},
-	{name: "both names of a norm", model: "bert", change: tensor(bertLayer+"output.LayerNorm.gamma", 24), tensor: bertLayer + "output.LayerNorm.gamma"},
+	{name: "both names of a norm", model: "bert", change: tensor(bertLayer+"output.LayerNorm.gamma", 24), tensor: bertLayer + "output.LayerNorm.weight"},
 	{name: "biases that Mistral ignores", model: "mistral", change: all(set("attention_bias", true),
 		tensor(llamaLayer+"self_attn.q_proj.bias", 32)), tensor: llamaLayer + "self_attn.q_proj.bias"},
 	{name: "biases that Llama lacks", model: "llama", change: set("attention_bias", true), tensor: "model.layers.0.self_attn.q_proj.bias"},
@@ -282,6 +282,15 @@ var badRows = []badRow{
 	{name: "high below low", model: "llama", change: rope(`"rope_type": "llama3", "factor": 2, "low_freq_factor": 5`), field: "rope_scaling.high_freq_factor"},
 	{name: "low 0", model: "llama", change: rope(`"rope_type": "llama3", "low_freq_factor": 0`), field: "rope_scaling.low_freq_factor"},
 	{name: "original_max negative", model: "llama", change: rope(`"rope_type": "llama3", "original_max_position_embeddings": -1`), field: "rope_scaling.original_max_position_embeddings"},
+
+	// Limits of some sizes, meanings of logits, and what is stored.
+	{name: "hidden_size over the limit", model: "bert", change: set("hidden_size", maxSize+1), field: "hidden_size"},
+	{name: "vocab_size over the limit", model: "bert", change: set("vocab_size", maxVocab+1), field: "vocab_size"},
+	{name: "positions of BERT over the limit", model: "bert", change: set("max_position_embeddings", maxSize+1), field: "max_position_embeddings"},
+	{name: "another problem", model: "bert", change: set("problem_type", "ranking"), field: "problem_type", unsupported: true},
+	{name: "quantized", model: "llama", change: set("quantization_config", map[string]int{"bits": 4}), field: "quantization_config", unsupported: true},
+	{name: "a norm under both names", model: "bert", change: tensor("bert.embeddings.LayerNorm.gamma", 24), tensor: "bert.embeddings.LayerNorm.weight"},
+	{name: "mrope", model: "llama", change: rope(`"rope_type": "mrope"`), field: "rope_scaling.rope_type", unsupported: true},
 
 	// Windows.
 	{name: "sliding_window 0", model: "qwen2", change: all(set("sliding_window", 0), set("use_sliding_window", true)), field: "sliding_window"},
@@ -414,6 +423,10 @@ func TestReadVariants(t *testing.T) {
 			return slices.Contains(n.Unused, "cls.predictions.bias") && slices.Contains(n.Unused, "cls.seq_relationship.weight") && slices.IsSorted(n.Unused)
 		}},
 		{"a stored head of a tied model", "llama-tied", tensor("lm_head.weight", 61, 32), func(n *Network) bool { return n.Head.Tied && slices.Equal(n.Unused, []string{"lm_head.weight"}) }},
+
+		{"logits of several labels", "bert", set("problem_type", "multi_label_classification"), func(n *Network) bool { return n.Problem == MultiLabel }},
+		{"logits of one label", "bert", set("problem_type", nil), func(n *Network) bool { return n.Problem == SingleLabel }},
+		{"one logit", "bert", all(set("id2label", map[string]string{"0": "x"}), tensor("classifier.weight", 1, 24), tensor("classifier.bias", 1)), func(n *Network) bool { return n.Problem == Regression }},
 
 		{"no architectures of a classifier", "bert", unset("architectures"), task(Classify)},
 		{"no architectures of an encoder", "bert-encoder", unset("architectures"), task(Encode)},

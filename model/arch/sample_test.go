@@ -189,7 +189,7 @@ func (c checker) linear(l *Linear, in, out int) {
 	} else {
 		c.param(l.Weight, out, in)
 	}
-	if l.Bias.Exists() {
+	if l.Bias.Name != "" {
 		c.param(l.Bias, out)
 	}
 }
@@ -201,7 +201,7 @@ func (c checker) norm(n *Norm, width int) {
 	}
 	c.is(n.Eps > 0 && n.Eps < 1, "the epsilon of %q is %v", n.Weight.Name, n.Eps)
 	c.param(n.Weight, width)
-	if n.Bias.Exists() {
+	if n.Bias.Name != "" {
 		c.param(n.Bias, width)
 	}
 }
@@ -213,12 +213,12 @@ func (c checker) embedding(n *Network) {
 	}
 	c.param(e.Tokens, e.Tokens.Shape[0], e.Dim)
 	c.is(e.Scale > 0, "rows are scaled by %v", e.Scale)
-	if e.Positions.Exists() {
+	if e.Positions.Name != "" {
 		c.param(e.Positions, e.Positions.Shape[0], e.Dim)
 		c.is(e.FirstPosition >= 0 && e.FirstPosition+n.MaxTokens <= e.Positions.Shape[0], "%d tokens from position %d of %d", n.MaxTokens, e.FirstPosition, e.Positions.Shape[0])
 		c.is(!e.PadAware || e.PadID >= 0 && e.PadID < e.Positions.Shape[0], "padding has position %d of %d", e.PadID, e.Positions.Shape[0])
 	}
-	if e.Types.Exists() {
+	if e.Types.Name != "" {
 		c.param(e.Types, e.Types.Shape[0], e.Dim)
 	}
 	c.norm(e.Norm, e.Dim)

@@ -20,8 +20,27 @@ type attention struct {
 	qkv, q, k, v, o *linear
 	qNorm, kNorm    *norm
 	bias            *param // [buckets x heads]; nil for none
+	buckets         []int  // rows of bias, by distance + MaxDistance
+	turns           *turns // nil for none
+}
 
-	cos, sin []float32 // of the rotary embedding, [positions x HeadDim/2]
+// turns are the cosines and sines of a rotary embedding, [positions x half a
+// head]. The layers share them.
+type turns struct{ cos, sin []float32 }
+
+// grow computes them for so many positions.
+func (t *turns) grow(ctx context.Context, r *arch.Rotary, positions int) error {
+	for p := len(t.cos) / len(r.Frequencies); p < positions; p++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, f := range r.Frequencies {
+			// Angles in float32, as the models were trained with.
+			sin, cos := math.Sincos(float64(float32(p) * float32(f)))
+			t.cos, t.sin = append(t.cos, float32(cos)*r.Factor), append(t.sin, float32(sin)*r.Factor)
+		}
+	}
+	return nil
 }
 
 // attentionState is what the backward pass needs.
@@ -40,6 +59,15 @@ func (e *Engine) attention(a *arch.Attention) *attention {
 	}
 	if a.Bias != nil {
 		l.bias = e.param(a.Bias.Weight)
+		for d := -a.Bias.MaxDistance; d <= a.Bias.MaxDistance; d++ {
+			l.buckets = append(l.buckets, bucket(d, l.bias.rows(), a.Bias.MaxDistance))
+		}
+	}
+	if a.Rotary != nil {
+		if e.turns[a.Rotary] == nil {
+			e.turns[a.Rotary] = &turns{}
+		}
+		l.turns = e.turns[a.Rotary]
 	}
 	return l
 }
@@ -60,25 +88,10 @@ func (l *attention) ready(ctx context.Context, e *Engine) error {
 			return err
 		}
 	}
-	l.turns(e.longest)
+	if l.turns != nil {
+		return l.turns.grow(ctx, l.Rotary, e.longest)
+	}
 	return nil
-}
-
-// turns computes the rotary embedding's cosines and sines for so many
-// positions.
-func (l *attention) turns(positions int) {
-	if l.Rotary == nil || len(l.cos) >= positions*len(l.Rotary.Frequencies) {
-		return
-	}
-	l.cos, l.sin = l.cos[:0], l.sin[:0]
-	for p := range positions {
-		for _, f := range l.Rotary.Frequencies {
-			// Angles in float32, as the models were trained with.
-			sin, cos := math.Sincos(float64(float32(p) * float32(f)))
-			l.cos = append(l.cos, float32(cos)*l.Rotary.Factor)
-			l.sin = append(l.sin, float32(sin)*l.Rotary.Factor)
-		}
-	}
 }
 
 // forward sets y for the rows x.
@@ -106,7 +119,7 @@ func (l *attention) forward(e *Engine, y, x gemm.Matrix) *attentionState {
 	l.rotate(e, s.q, s.k, vecmath.Rotate)
 	s.ctx = e.arena.matrix(rows, nq)
 	group := l.Heads / l.KVHeads
-	e.do(e.batch.Len()*l.Heads, func(task int) {
+	e.par(e.batch.Len()*l.Heads, func(task int) {
 		seq, head := task/l.Heads, task%l.Heads
 		from, to := e.batch.Starts[seq], e.batch.Starts[seq+1]
 		n := to - from
@@ -145,7 +158,7 @@ func (l *attention) rotate(e *Engine, q, k gemm.Matrix, turn func(x, cos, sin []
 	e.rows(q.Rows, func(i0, i1 int) {
 		for i := i0; i < i1; i++ {
 			p := int(e.positions[i]) * half
-			cos, sin := l.cos[p:p+half], l.sin[p:p+half]
+			cos, sin := l.turns.cos[p:p+half], l.turns.sin[p:p+half]
 			for _, m := range []gemm.Matrix{q, k} {
 				for h := 0; h < m.Cols; h += l.HeadDim {
 					turn(m.Row(i)[h:h+l.HeadDim], cos, sin)
@@ -232,21 +245,28 @@ func (l *attention) weights(p, q, k gemm.Matrix, buf []float32, head int, b bloc
 }
 
 // bucket is the row of the relative bias for a key at that distance from the
-// query (transformers' relative_position_bucket, in its precision).
+// query.
 func (l *attention) bucket(distance int) int {
-	half := l.bias.rows() / 2
-	bucket := 0
+	most := l.Bias.MaxDistance
+	return l.buckets[min(max(distance, -most), most)+most]
+}
+
+// bucket is the row of rows for a distance; all from most on share one
+// (transformers' relative_position_bucket, in its precision).
+func bucket(distance, rows, most int) int {
+	half := rows / 2
+	first := 0
 	if distance > 0 {
-		bucket = half
+		first = half
 	} else {
 		distance = -distance
 	}
 	exact := half / 2
 	if distance < exact {
-		return bucket + distance
+		return first + distance
 	}
-	x := float32(math.Log(float64(float32(distance)/float32(exact)))) / float32(math.Log(float64(l.Bias.MaxDistance)/float64(exact)))
-	return bucket + min(half-1, exact+int(x*float32(half-exact)))
+	x := float32(math.Log(float64(float32(distance)/float32(exact)))) / float32(math.Log(float64(most)/float64(exact)))
+	return first + min(half-1, exact+int(x*float32(half-exact)))
 }
 
 // weightsGrad turns dp, the gradient with regard to the weights p, into that
@@ -299,7 +319,7 @@ func (l *attention) backward(e *Engine, dx, dy, x gemm.Matrix, s *attentionState
 		clear(dbias)
 	}
 	group := l.Heads / l.KVHeads
-	e.do(e.batch.Len()*l.KVHeads, func(task int) {
+	e.par(e.batch.Len()*l.KVHeads, func(task int) {
 		seq, kvHead := task/l.KVHeads, task%l.KVHeads
 		from, to := e.batch.Starts[seq], e.batch.Starts[seq+1]
 		n := to - from

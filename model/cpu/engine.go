@@ -27,7 +27,9 @@ import (
 type Engine struct {
 	net    *arch.Network
 	params map[string]*param
-	par    gemm.Parallel
+	par    gemm.Parallel   // runs no more tasks once ctx is done
+	ctx    context.Context // of the current pass
+	turns  map[*arch.Rotary]*turns
 	arena  arena
 	packs  []float32 // for the right-hand side of one product at a time
 	train  bool      // parameters change: keep no packed copies
@@ -84,7 +86,15 @@ func New(net *arch.Network, tensor func(name string) *loader.Tensor, opt Options
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
-	e := &Engine{net: net, params: map[string]*param{}, par: workers(n), train: opt.Train}
+	e := &Engine{net: net, params: map[string]*param{}, turns: map[*arch.Rotary]*turns{}, train: opt.Train, ctx: context.Background()}
+	all := workers(n)
+	e.par = func(n int, task func(i int)) {
+		all(n, func(i int) {
+			if e.ctx.Err() == nil { // else the pass ends in an error
+				task(i)
+			}
+		})
+	}
 	for _, p := range net.Params {
 		e.params[p.Name] = &param{Param: p, tensor: tensor(p.Name), fresh: true}
 	}
@@ -104,9 +114,6 @@ func New(net *arch.Network, tensor func(name string) *loader.Tensor, opt Options
 	return e
 }
 
-// Network is the network that the engine runs.
-func (e *Engine) Network() *arch.Network { return e.net }
-
 // param returns the parameter, or nil if there is none.
 func (e *Engine) param(p arch.Param) *param { return e.params[p.Name] }
 
@@ -115,21 +122,10 @@ func (e *Engine) wants(p *param) bool {
 	return p != nil && (e.want >= arch.AllGrads || e.want == arch.EmbeddingGrads && p == e.embedding.tokens)
 }
 
-// do runs tasks on the workers.
-func (e *Engine) do(n int, task func(i int)) {
-	if e.par == nil || n == 1 {
-		for i := range n {
-			task(i)
-		}
-		return
-	}
-	e.par(n, task)
-}
-
 // rows runs task over ranges of n rows.
 func (e *Engine) rows(n int, task func(i0, i1 int)) {
 	const rows = 16
-	e.do((n+rows-1)/rows, func(i int) { task(i*rows, min((i+1)*rows, n)) })
+	e.par((n+rows-1)/rows, func(i int) { task(i*rows, min((i+1)*rows, n)) })
 }
 
 // panels returns memory for a packed k x n matrix, until the next call.
@@ -141,15 +137,27 @@ func (e *Engine) panels(k, n int) []float32 {
 	return e.packs[:size]
 }
 
+// maxPass caps the bytes of what a pass keeps: a config may make a small file
+// need more than any machine has.
+const maxPass = 8 << 30
+
 // Forward returns the network's output for the batch, one row of
-// Network().Width() numbers per sequence or position (Network().Rows). keep
+// Network.Width numbers per sequence or position (Network.Rows). keep
 // says that Backward will follow. The result is the engine's until its next
 // pass.
-func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) ([]float32, error) {
+func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) (out []float32, err error) {
 	if err := e.net.Check(b); err != nil {
 		return nil, err
 	}
-	e.batch, e.keep = b, keep
+	if cost := e.net.Cost(len(b.IDs), e.net.Rows(b), keep); cost > maxPass {
+		return nil, fmt.Errorf("a pass over %d tokens needs %d MB, the limit is %d", len(b.IDs), cost>>20, maxPass>>20)
+	}
+	e.batch, e.ctx, e.keep = b, ctx, keep
+	defer func() {
+		if e.ctx = context.Background(); err != nil {
+			e.keep, e.tape.head = false, headState{} // there is nothing to go back from
+		}
+	}()
 	e.arena.reset()
 	e.positions, e.longest = e.positions[:0], 0
 	for i := range b.Len() {
@@ -173,7 +181,6 @@ func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) ([]float
 	}
 	x := next(0)
 	m := e.arena.mark()
-	var err error
 	if e.tape.embedding, err = e.embedding.forward(ctx, e, x); err != nil {
 		return nil, err
 	}
@@ -205,23 +212,25 @@ func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) ([]float
 	if err := e.head.ready(ctx, e); err != nil {
 		return nil, err
 	}
-	return e.head.forward(e, x).Data, nil
+	out = e.head.forward(e, x).Data
+	return out, ctx.Err()
 }
 
-// Hidden is the last hidden states of the last forward pass, one row per token,
-// the engine's until its next pass.
+// Hidden is the last hidden states of the last forward pass, one row of
+// Network.Hidden numbers per token, the engine's until its next pass.
 func (e *Engine) Hidden() []float32 { return e.tape.head.x.Data }
 
 // Backward adds the gradients of a loss whose gradient with regard to the output
-// of the last Forward, which must have kept, is dout. It returns the gradients
-// with regard to the rows of the token embedding, one per token, which are the
-// engine's until its next pass.
+// of the last Forward, which must have kept, is dout; the batch must not have
+// changed since. It returns the gradients with regard to the rows of the token
+// embedding, one per token, which are the engine's until its next pass. After an
+// error the gradients of the parameters are of no use.
 func (e *Engine) Backward(ctx context.Context, dout []float32, want arch.Grads) ([]float32, error) {
 	if !e.keep || len(dout) != e.net.Rows(e.batch)*e.net.Width() {
 		panic("cpu: Backward without a Forward that kept, or with gradients of another length")
 	}
-	e.keep = false
-	e.want = want
+	e.keep, e.want, e.ctx = false, want, ctx
+	defer func() { e.ctx = context.Background() }()
 	rows := len(e.batch.IDs)
 	dy, dx := e.arena.matrix(rows, e.net.Hidden), e.arena.matrix(rows, e.net.Hidden)
 	m := e.arena.mark()
@@ -238,7 +247,8 @@ func (e *Engine) Backward(ctx context.Context, dout []float32, want arch.Grads) 
 		dx, dy = dy, dx
 	}
 	e.arena.release(m)
-	return e.embedding.backward(e, dy), nil
+	inputs := e.embedding.backward(e, dy)
+	return inputs, ctx.Err()
 }
 
 func (l *layer) ready(ctx context.Context, e *Engine) error {
@@ -364,7 +374,7 @@ func (e *Engine) Update(ctx context.Context, u arch.Update) (norm float64, err e
 	}
 	scale := 1.0
 	if sums := make([]float64, len(jobs)); u.MaxNorm > 0 {
-		e.do(len(jobs), func(i int) {
+		e.par(len(jobs), func(i int) {
 			j := jobs[i]
 			sums[i] = j.p.norm2(j.part[0], j.part[1], j.opt.Rows)
 		})
@@ -380,7 +390,7 @@ func (e *Engine) Update(ctx context.Context, u arch.Update) (norm float64, err e
 		Beta1: u.Beta1, Beta2: u.Beta2, Eps: u.Eps, GradScale: scale,
 		Bias1: 1 - math.Pow(u.Beta1, t), Bias2: 1 - math.Pow(u.Beta2, t),
 	}
-	e.do(len(jobs), func(i int) {
+	e.par(len(jobs), func(i int) {
 		j, s := jobs[i], step
 		s.LR, s.Decay = j.opt.LR, j.opt.Decay
 		j.p.update(j.part[0], j.part[1], s, j.opt.Rows)

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/btu-scan/btu-scan/internal/gemm"
@@ -54,7 +55,9 @@ func (l *linear) pack(ctx context.Context, e *Engine) error {
 	if l.w.w != nil || l.transposed {
 		whole := l.w.w
 		if whole == nil { // read for the packing alone
-			whole = make([]float32, l.w.Len())
+			mem, back := borrow(l.w.Len())
+			defer scratch.Put(back)
+			whole = mem
 			if err := l.w.tensor.ReadRows(ctx, whole, 0); err != nil {
 				return err
 			}
@@ -70,7 +73,7 @@ func (l *linear) pack(ctx context.Context, e *Engine) error {
 		}
 	}
 	packed, err := gemm.PackColumns(e.par, l.in, l.out, l.w.storage(), read)
-	if err != nil { // half a copy is not to be taken for one
+	if err = cmp.Or(err, ctx.Err()); err != nil { // half a copy is not to be taken for one
 		return err
 	}
 	l.packed, l.version = packed, l.w.version
@@ -133,7 +136,7 @@ func (l *linear) params(e *Engine, dy, x gemm.Matrix) {
 // addColumns adds the rows of m to sum, column by column in their order.
 func (e *Engine) addColumns(sum []float32, m gemm.Matrix) {
 	const width = 64
-	e.do((m.Cols+width-1)/width, func(task int) {
+	e.par((m.Cols+width-1)/width, func(task int) {
 		j0, j1 := task*width, min((task+1)*width, m.Cols)
 		for i := range m.Rows {
 			vecmath.AddTo(sum[j0:j1], m.Row(i)[j0:j1])

@@ -95,7 +95,7 @@ func (n *norm) backward(e *Engine, dx, dy, x gemm.Matrix, m moments) {
 	if wantB {
 		partB = e.arena.matrix(tasks, x.Cols)
 	}
-	e.do(tasks, func(task int) {
+	e.par(tasks, func(task int) {
 		var dw, db []float32
 		if wantW {
 			dw = partW.Row(task)

@@ -80,7 +80,10 @@ func (p *param) gradient() (g []float32, add bool) {
 		p.g = make([]float32, p.Len())
 	}
 	if p.sparse { // the whole matrix gets one after all
-		p.sparse, p.fresh = false, false
+		for _, i := range p.hit {
+			p.isHit[i] = false
+		}
+		p.hit, p.sparse, p.fresh = p.hit[:0], false, false
 	}
 	add = !p.fresh
 	p.fresh = false
@@ -220,15 +223,6 @@ func (p *param) edit(ctx context.Context, change func(w []float32)) error {
 	change(w)
 	p.version++
 	return nil
-}
-
-// Params lists the parameters' names.
-func (e *Engine) Params() []string {
-	names := make([]string, 0, len(e.net.Params))
-	for _, p := range e.net.Params {
-		names = append(names, p.Name)
-	}
-	return names
 }
 
 // Values returns a copy of a parameter.

@@ -30,7 +30,7 @@ func doubles(x []float32) []float64 {
 
 func (m *plain) linear(l *arch.Linear, x []float64) []float64 {
 	y := make([]float64, l.Out)
-	if l.Bias.Exists() {
+	if l.Bias.Name != "" {
 		copy(y, m.params[l.Bias.Name])
 	}
 	w := m.params[l.Weight.Name]
@@ -66,7 +66,7 @@ func (m *plain) norm(n *arch.Norm, x []float64) []float64 {
 			w++
 		}
 		y[i] = (v - mean) / math.Sqrt(square+float64(n.Eps)) * w
-		if n.Bias.Exists() {
+		if n.Bias.Name != "" {
 			y[i] += m.params[n.Bias.Name][i]
 		}
 	}
@@ -215,10 +215,10 @@ func (m *plain) embedding() (rows [][]float64) {
 			}
 			for i := range row {
 				row[i] *= float64(e.Scale)
-				if e.Positions.Exists() {
+				if e.Positions.Name != "" {
 					row[i] += m.params[e.Positions.Name][position*e.Dim+i]
 				}
-				if e.Types.Exists() {
+				if e.Types.Name != "" {
 					row[i] += m.params[e.Types.Name][i]
 				}
 			}

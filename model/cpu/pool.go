@@ -10,10 +10,13 @@ import (
 
 // workers runs tasks on at most n goroutines, the caller's included.
 func workers(n int) gemm.Parallel {
-	if n <= 1 {
-		return nil
-	}
 	return func(tasks int, task func(int)) {
+		if min(n, tasks) <= 1 {
+			for i := range tasks {
+				task(i)
+			}
+			return
+		}
 		var next atomic.Int64
 		var failure atomic.Pointer[any]
 		work := func() {

@@ -3,6 +3,7 @@
 Tiny models, one folder each, committed with the repository:
 
     python testdata/scripts/make_parity.py --out testdata/parity
+    python testdata/scripts/make_parity.py --real testdata/clean --texts 4 --out testdata/parity/real/clean.safetensors
 
 A real model folder, with the inputs stored beside the results:
 
@@ -329,6 +330,19 @@ def make_real(folder, out, texts, head, steps, lr):
           *(f"{x:.6f}" for x in arrays["adamw_losses"]))
 
 
+def make_shared(out):
+    """A few kB that claim 1.6 million parameters: every tensor is one number, repeated."""
+    c = transformers.BertConfig(vocab_size=61, hidden_size=256, num_attention_heads=4, num_hidden_layers=2,
+                                intermediate_size=1024, max_position_embeddings=48, num_labels=3,
+                                architectures=["BertForSequenceClassification"])
+    model = transformers.BertForSequenceClassification(c)
+    os.makedirs(out, exist_ok=True)
+    c.save_pretrained(out)
+    one = torch.zeros(1)
+    torch.save({k: one.expand(v.shape) for k, v in model.state_dict().items() if v.is_floating_point()},
+               os.path.join(out, "pytorch_model.bin"))
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--out", required=True, help="folder of the tiny models, or the file of --real")
@@ -345,6 +359,7 @@ def main():
     if args.real:
         make_real(args.real, args.out, args.texts, args.head, args.steps, args.lr)
         return
+    make_shared(os.path.join(args.out, "hostile", "shared"))
     total = sum(make_family(args.out, name) for name in args.only or FAMILIES)
     print(f"{total / 1e6:.2f} MB in all")
 

@@ -144,8 +144,7 @@ func zeros(n int) []reg.VecVirtual {
 	return y
 }
 
-// pairwise folds registers of float32 or float64 lanes, as add does it, into the
-// first.
+// pairwise folds registers into the first, as add does it.
 func pairwise(y []reg.VecVirtual, add func(ops ...Op)) func() {
 	return func() {
 		for d := len(y) / 2; d > 0; d /= 2 {
@@ -166,7 +165,7 @@ func widen(y, lo, hi reg.VecVirtual) {
 	VADDPD(q, hi, hi)
 }
 
-// fold returns the sum of eight float64 lanes in the order of kernel.Dot.
+// fold returns the sum of eight float64 lanes.
 func fold(lo, hi reg.VecVirtual) reg.VecVirtual {
 	h := XMM()
 	VADDPD(hi, lo, lo)

@@ -40,21 +40,8 @@ func arithmetic() {
 		VMULPS(l.load("b"), y, y)
 		l.store(y, "dst")
 	})
-	l = begin("mulAddAVX2", "func(dst, a, b []float32)", "sets dst += a * b.", "dst", "a", "b")
-	l.each(2, func() {
-		y, a := l.load("dst"), l.load("a")
-		VFMADD231PS(l.load("b"), a, y)
-		l.store(y, "dst")
-	})
-	l = begin("axpyAVX2", "func(dst, a []float32, alpha float32)", "sets dst += alpha * a.", "dst", "a")
-	alpha := broadcast("alpha")
-	l.each(2, func() {
-		y := l.load("dst")
-		VFMADD231PS(l.load("a"), alpha, y)
-		l.store(y, "dst")
-	})
 	l = begin("scaleAVX2", "func(dst, a []float32, alpha float32)", "sets dst = alpha * a.", "dst", "a")
-	alpha = broadcast("alpha")
+	alpha := broadcast("alpha")
 	l.each(2, func() {
 		y := l.load("a")
 		VMULPS(alpha, y, y)
@@ -79,8 +66,6 @@ func gradient(name, x, what string, f func(x reg.VecVirtual) reg.VecVirtual) {
 }
 
 func functions() {
-	unary("exp", "exp(x)", exponential)
-	unary("sigmoid", "1/(1+exp(-x))", sigmoid)
 	unary("tanh", "tanh(x)", tanh)
 	gradient("tanh", "y", "(1 - y*y)", func(y reg.VecVirtual) reg.VecVirtual {
 		d := register(constant("one", 1))
@@ -192,16 +177,7 @@ func exponentials(name, signature, doc string, rows ...string) {
 }
 
 func sums() {
-	l := begin("sumAVX2", "func(x []float32) float64", "returns the sum of x in the order of sumGo.", "x")
-	lo, hi := zeros(2), zeros(2)
-	l.run(2, func(j int) { widen(l.load("x"), lo[j], hi[j]) }, func() {
-		pairwise(lo, VADDPD)()
-		pairwise(hi, VADDPD)()
-	})
-	Store(fold(lo[0], hi[0]).AsX(), ReturnIndex(0))
-	end()
-
-	l = begin("roughSumAVX2", "func(x []float32) float64", "returns the sum of x, in float32 lanes.", "x")
+	l := begin("roughSumAVX2", "func(x []float32) float64", "returns the sum of x, in float32 lanes.", "x")
 	s := zeros(4)
 	l.run(len(s), func(j int) { VADDPS(l.load("x"), s[j], s[j]) }, pairwise(s, VADDPS))
 	Store(foldSingle(s[0]).AsX(), ReturnIndex(0))

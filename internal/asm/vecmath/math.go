@@ -84,29 +84,6 @@ func unsplit(p reg.VecVirtual, e power2) {
 	VMULPS(constant("unshift", 1.0/(1<<shift)), p, p)
 }
 
-// exponential returns exp(x) for any x. It overwrites x. Exponents reach from
-// -150 to 128, so the scale is the product of two powers of 2.
-func exponential(x reg.VecVirtual) reg.VecVirtual {
-	atLeast(constant("least", least), x)
-	atMost(constant("most", 89), x)
-	round := constant("round", 3<<22)
-	z, n := register(round), YMM()
-	VFMADD231PS(constant("log2e", math.Log2E), x, z)
-	VSUBPS(round, z, n)
-	subtractLn2(n, x)
-	p := series(x)
-	VPSUBD(round, z, z)
-	half := YMM()
-	VPSRAD(Imm(1), z, half)
-	VPSUBD(half, z, z)
-	for _, k := range []reg.VecVirtual{half, z} {
-		VPSLLD(Imm(23), k, k)
-		VPADDD(constant("one", 1), k, k)
-		VMULPS(k, p, p)
-	}
-	return p
-}
-
 // atLeast sets x = max(x, m). Of NaN and a number these instructions return the
 // second operand, which Go writes first.
 func atLeast(m Mem, x reg.VecVirtual) {
@@ -239,18 +216,6 @@ func cubicSlope(t reg.VecVirtual) reg.VecVirtual {
 	VFNMADD231PS(d, u, w)
 	VMULPS(w, q, q)
 	return q
-}
-
-// sigmoid is e/(1+e) for x < 0 and 1/(1+e) above, where e = exp(-|x|).
-func sigmoid(x reg.VecVirtual) reg.VecVirtual {
-	t := magnitude(x, "siluLimit", -least)
-	VXORPS(bits("sign", 1<<31), t, t)
-	e := expNegative(t)
-	d, one := YMM(), register(constant("one", 1))
-	VADDPS(one, e, d)
-	VBLENDVPS(x, e, one, e)
-	VDIVPS(d, e, e)
-	return e
 }
 
 // tanh is -m/(2+m) with the sign of x, where m = exp(-2|x|)-1 is taken without

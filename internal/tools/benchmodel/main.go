@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -83,6 +84,12 @@ func main() {
 	startUp(strings.Split(*folders, ","), *bin, *python, cut, *threads)
 	fmt.Println("| model | batches | mode | threads | PyTorch, ms a batch | btu-scan | ratio | PyTorch, MiB | btu-scan |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|")
+	known := []string{"as they come", "sorted by length"}
+	for _, order := range strings.Split(*orders, ",") {
+		if !slices.Contains(known, order) {
+			log.Fatalf("-orders %q: one of %q", order, known)
+		}
+	}
 	for _, folder := range strings.Split(*folders, ",") {
 		for _, order := range strings.Split(*orders, ",") {
 			for _, mode := range []string{"forward", "embgrad", "train"} {
@@ -95,7 +102,7 @@ func main() {
 					ours := append([]string{self, "-models", folder}, args...)
 					var theirs, our []result
 					for range *rounds {
-						theirs, our = append(theirs, process(script)), append(our, process(ours))
+						theirs, our = append(theirs, process(script, n)), append(our, process(ours, n))
 					}
 					t, o := median(theirs), median(our)
 					fmt.Printf("| %s | %s | %s | %s | %.0f | %.0f | %.2f | %.0f | %.0f |\n", filepath.Base(folder), order, mode, n,
@@ -119,8 +126,8 @@ func startUp(folders []string, bin, python, batches, threads string) {
 	for _, folder := range folders {
 		var theirs, ours []float64
 		for range 5 {
-			theirs = append(theirs, wall(python, filepath.Join("scripts", "bench", "torch_model.py"), "--json", "--mode", "start", "--model", folder, "--batches", batches, "--threads", n))
-			ours = append(ours, wall(bin, "run", folder, "--ids", ids))
+			theirs = append(theirs, wall(n, python, filepath.Join("scripts", "bench", "torch_model.py"), "--json", "--mode", "start", "--model", folder, "--batches", batches, "--threads", n))
+			ours = append(ours, wall(n, bin, "run", folder, "--ids", ids))
 		}
 		slices.Sort(theirs)
 		slices.Sort(ours)
@@ -130,9 +137,10 @@ func startUp(folders []string, bin, python, batches, threads string) {
 }
 
 // wall is how many seconds a process takes.
-func wall(args ...string) float64 {
+func wall(threads string, args ...string) float64 {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+threads)
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
 		log.Fatalf("%s: %v", strings.Join(args, " "), err)
@@ -155,9 +163,10 @@ func median(rs []result) result {
 	return rs[len(rs)/2]
 }
 
-func process(args []string) result {
+func process(args []string, threads string) result {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+threads)
 	out, err := cmd.Output()
 	var r result
 	if err == nil {
@@ -184,9 +193,8 @@ func cutBatches(file string, limit int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
 	_, err = f.Write(data)
-	return f.Name(), err
+	return f.Name(), errors.Join(err, f.Close())
 }
 
 func readBatches(file string) (b batches, err error) {

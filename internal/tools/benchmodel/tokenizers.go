@@ -32,6 +32,9 @@ func tokenizers(python string) error {
 	fmt.Println("|---|---|---|---|---|---|")
 	for line := range strings.Lines(theirs) {
 		f := strings.Fields(line)
+		if len(f) < 2 {
+			return fmt.Errorf("tokenizers_hf.py: %q", line)
+		}
 		t, err := strconv.ParseFloat(f[1], 64)
 		if err != nil {
 			return err
