@@ -19,9 +19,9 @@ import (
 	"cmp"
 	"fmt"
 	"math/bits"
-	"sync"
 
 	"github.com/btu-scan/btu-scan/internal/kernel"
+	"github.com/btu-scan/btu-scan/internal/scratch"
 )
 
 // A Matrix is a view of a slice: element (i, j) is Data[i*RS+j*CS].
@@ -134,9 +134,9 @@ func Mul(p Parallel, c, a Matrix, b *Packed, opt Options) {
 	left := operand{Matrix: a}
 	if a.CS > 1 {
 		// Walking along a row touches a page an element.
-		buf := scratch.Get().(*[]float32)
-		defer scratch.Put(buf)
-		left.pack(p, len(b.arch.tiles), buf)
+		mem, back := scratch.Get(a.Rows * a.Cols)
+		defer scratch.Put(back)
+		left.pack(p, len(b.arch.tiles), mem)
 	}
 	groups := (b.panels() + group - 1) / group
 	p.do((c.Rows+rows-1)/rows*groups, func(task int) {
@@ -180,9 +180,9 @@ func mulBlock(c Matrix, a operand, b *Packed, opt Options, i0, i1, p0, p1 int) {
 	height := blockHeight(b.k)
 	var decoded []float32
 	if b.half != nil {
-		buf := scratch.Get().(*[]float32)
-		defer scratch.Put(buf)
-		decoded = sized(buf, height*w)
+		mem, back := scratch.Get(height * w)
+		defer scratch.Put(back)
+		decoded = mem
 	}
 	for k0 := 0; k0 < b.k; k0 += height {
 		k := min(height, b.k-k0)
@@ -242,9 +242,9 @@ func (a *operand) tile(i, k, rows int) (data []float32, rs, cs int) {
 	return a.packed[i*a.Cols+k*rows:], 1, rows
 }
 
-// pack packs all rows into buf.
-func (a *operand) pack(p Parallel, mr int, buf *[]float32) {
-	a.packed, a.mr = sized(buf, a.Rows*a.Cols), mr
+// pack packs all rows into mem.
+func (a *operand) pack(p Parallel, mr int, mem []float32) {
+	a.packed, a.mr = mem, mr
 	const block = 32 // columns a task
 	p.do((a.Cols+block-1)/block, func(task int) {
 		for k := task * block; k < min((task+1)*block, a.Cols); k++ {
@@ -271,17 +271,6 @@ func (a *operand) packColumn(k int) {
 			copy(out, col[i:])
 		}
 	}
-}
-
-// scratch holds slices that calls borrow.
-var scratch = sync.Pool{New: func() any { return new([]float32) }}
-
-// sized returns n elements of *buf, which grows if it must.
-func sized(buf *[]float32, n int) []float32 {
-	if cap(*buf) < n {
-		*buf = make([]float32, n)
-	}
-	return (*buf)[:n]
 }
 
 // Small sets c = a·b, or adds to it, on the calling goroutine and without
@@ -410,11 +399,10 @@ func PackColumns(p Parallel, k, n int, s Storage, read func(dst []float32, j int
 	}
 	errs := make([]error, b.panels())
 	p.do(b.panels(), func(i int) {
-		buf, panel := scratch.Get().(*[]float32), scratch.Get().(*[]float32)
-		defer scratch.Put(buf)
-		defer scratch.Put(panel)
 		cols := min(w, n-i*w)
-		m := Dense(sized(buf, k*cols), cols, k)
+		mem, back := scratch.Get(k * (cols + w))
+		defer scratch.Put(back)
+		m := Dense(mem[:k*cols], cols, k)
 		if errs[i] = read(m.Data, i*w); errs[i] != nil {
 			return
 		}
@@ -422,7 +410,7 @@ func PackColumns(p Parallel, k, n int, s Storage, read func(dst []float32, j int
 			fillPanel(b.data[i*k*w:][:k*w], w, m.T())
 			return
 		}
-		dst := sized(panel, k*w)
+		dst := mem[k*cols:]
 		fillPanel(dst, w, m.T())
 		if out := b.half[2*i*k*w:]; s == BF16 {
 			kernel.EncodeBF16(out, dst)
@@ -442,8 +430,8 @@ func (b *Packed) PackT(p Parallel, buf []float32) *Packed {
 	w := b.arch.width
 	t := &Packed{arch: b.arch, k: b.n, n: b.k, data: buf[:(b.k+w-1)/w*w*b.n]}
 	p.do(t.panels(), func(i int) {
-		scratched := scratch.Get().(*[]float32)
-		defer scratch.Put(scratched)
+		mem, back := scratch.Get(w * w)
+		defer scratch.Put(back)
 		dst := t.data[i*t.k*w:][:t.k*w]
 		rows := min(w, b.k-i*w) // of b, columns of t
 		if rows < w {
@@ -451,7 +439,7 @@ func (b *Packed) PackT(p Parallel, buf []float32) *Packed {
 		}
 		for panel := range b.panels() {
 			cols := min(w, b.n-panel*w)
-			src := b.panel(panel, i*w, rows, sized(scratched, w*w))
+			src := b.panel(panel, i*w, rows, mem)
 			transpose(dst[panel*w*w:], w, Matrix{src, cols, rows, 1, w})
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/btu-scan/btu-scan/internal/gemm"
+	"github.com/btu-scan/btu-scan/internal/scratch"
 	"github.com/btu-scan/btu-scan/internal/vecmath"
 	"github.com/btu-scan/btu-scan/model/arch"
 )
@@ -126,7 +127,7 @@ func (l *attention) forward(e *Engine, y, x gemm.Matrix) *attentionState {
 		q, k, v := l.head(s.q, from, to, head), l.head(s.k, from, to, head/group), l.head(s.v, from, to, head/group)
 		out := l.head(s.ctx, from, to, head)
 		size := min(n, blockQueries) * n
-		mem, back := borrow(size + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
+		mem, back := scratch.Get(size + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
 		defer scratch.Put(back)
 		buf := mem[size:]
 		for b := range l.blocks(n) {
@@ -328,7 +329,7 @@ func (l *attention) backward(e *Engine, dx, dy, x gemm.Matrix, s *attentionState
 		if l.SoftCap > 0 {
 			capSize = size
 		}
-		mem, back := borrow(2*size + capSize + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
+		mem, back := scratch.Get(2*size + capSize + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
 		defer scratch.Put(back)
 		buf := mem[2*size+capSize:]
 		var caps []float32

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/btu-scan/btu-scan/internal/gemm"
+	"github.com/btu-scan/btu-scan/internal/scratch"
 	"github.com/btu-scan/btu-scan/internal/vecmath"
 	"github.com/btu-scan/btu-scan/model/arch"
 )
@@ -55,7 +56,7 @@ func (l *linear) pack(ctx context.Context, e *Engine) error {
 	if l.w.w != nil || l.transposed {
 		whole := l.w.w
 		if whole == nil { // read for the packing alone
-			mem, back := borrow(l.w.Len())
+			mem, back := scratch.Get(l.w.Len())
 			defer scratch.Put(back)
 			whole = mem
 			if err := l.w.tensor.ReadRows(ctx, whole, 0); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/btu-scan/btu-scan/internal/gemm"
+	"github.com/btu-scan/btu-scan/internal/scratch"
 	"github.com/btu-scan/btu-scan/internal/vecmath"
 	"github.com/btu-scan/btu-scan/model/arch"
 )
@@ -41,7 +42,7 @@ func actGrad(a arch.Activation, dst, x, dy []float32) {
 	case arch.ReLU:
 		vecmath.ReLUGrad(dst, x, dy)
 	case arch.Tanh:
-		y, back := borrow(len(x))
+		y, back := scratch.Get(len(x))
 		defer scratch.Put(back)
 		vecmath.Tanh(y, x)
 		vecmath.TanhGrad(dst, y, dy)
@@ -90,7 +91,7 @@ func (l *mlp) forward(e *Engine, y, x gemm.Matrix) *mlpState {
 		s.gate = e.arena.matrix(x.Rows, l.up.out)
 		l.up.forward(e, s.up, x, nil)
 		l.gate.forward(e, s.gate, x, func(i0, i1, j0, j1 int) {
-			g, back := borrow(j1 - j0)
+			g, back := scratch.Get(j1 - j0)
 			defer scratch.Put(back)
 			for i := i0; i < i1; i++ {
 				act(l.act, g, s.gate.Row(i)[j0:j1])
@@ -116,7 +117,7 @@ func (l *mlp) backward(e *Engine, dx, dy, x gemm.Matrix, s *mlpState) {
 	}
 	dgate := e.arena.matrix(x.Rows, l.up.out)
 	l.down.backward(e, dup, dy, s.mid, false, func(i0, i1, j0, j1 int) {
-		g, back := borrow(j1 - j0)
+		g, back := scratch.Get(j1 - j0)
 		defer scratch.Put(back)
 		for i := i0; i < i1; i++ {
 			d, gate := dup.Row(i)[j0:j1], s.gate.Row(i)[j0:j1]

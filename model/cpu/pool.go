@@ -96,15 +96,3 @@ func (a *arena) mark() mark { return mark{a.chunk, a.at, a.used} }
 
 // release takes back everything handed out since the mark.
 func (a *arena) release(m mark) { a.chunk, a.at, a.used = m.chunk, m.at, m.used }
-
-// scratch lends slices to tasks that run at once.
-var scratch = sync.Pool{New: func() any { return new([]float32) }}
-
-// borrow returns n elements, not cleared, and the function that gives them back.
-func borrow(n int) ([]float32, *[]float32) {
-	buf := scratch.Get().(*[]float32)
-	if cap(*buf) < n {
-		*buf = make([]float32, n)
-	}
-	return (*buf)[:n], buf
-}
