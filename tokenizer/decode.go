@@ -16,17 +16,9 @@ func (t *builder) decoder(v *value) (decoder, error) {
 	}
 	switch typ {
 	case "Sequence":
-		list, err := v.list("decoders")
+		all, err := components(v, "decoders", t.decoder)
 		if err != nil {
 			return nil, err
-		}
-		var all []decoder
-		for _, e := range list {
-			one, err := t.decoder(e)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, one)
 		}
 		return func(pieces []string) []string {
 			for _, f := range all {

@@ -454,6 +454,23 @@ func (v *value) asInteger() (int, error) {
 	return int(v.num), nil
 }
 
+// components reads the list of components that a Sequence holds under key.
+func components[T any](v *value, key string, read func(*value) (T, error)) ([]T, error) {
+	list, err := v.list(key)
+	if err != nil {
+		return nil, err
+	}
+	var all []T
+	for _, e := range list {
+		one, err := read(e)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
 func (v *value) list(key string) ([]*value, error) {
 	e, err := v.get(key, "[")
 	if err != nil {

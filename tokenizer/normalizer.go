@@ -21,17 +21,9 @@ func (t *builder) normalizer(v *value) (normalizer, error) {
 	}
 	switch typ {
 	case "Sequence":
-		list, err := v.list("normalizers")
+		all, err := components(v, "normalizers", t.normalizer)
 		if err != nil {
 			return nil, err
-		}
-		var all []normalizer
-		for _, e := range list {
-			one, err := t.normalizer(e)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, one)
 		}
 		return func(n *normalized) {
 			for _, f := range all {

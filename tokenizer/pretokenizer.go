@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -69,19 +70,8 @@ func (t *builder) pretokenizer(v *value) ([]pretokenizer, error) {
 	}
 	switch typ {
 	case "Sequence":
-		list, err := v.list("pretokenizers")
-		if err != nil {
-			return nil, err
-		}
-		var all []pretokenizer
-		for _, e := range list {
-			some, err := t.pretokenizer(e)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, some...)
-		}
-		return all, nil
+		all, err := components(v, "pretokenizers", t.pretokenizer)
+		return slices.Concat(all...), err
 	case "BertPreTokenizer":
 		return one(splitBert)
 	case "ByteLevel":

@@ -49,7 +49,8 @@ MODEL is a tensor file with config.json and the tokenizer's files beside it, or
 the folder they lie in. A text that is longer than --max-tokens or than the model
 takes is cut, with a warning.
 
-Families that are run: ` + strings.Join(arch.Families(), ", ") + `.
+Families that are run, by config.json's model_type:
+` + families() + `
 
 Exit codes: 0 all texts answered, 2 failed, or an answer is not a number,
 3 this model is not run, 4 wrong usage, 130 interrupted.`,
@@ -75,6 +76,20 @@ Exit codes: 0 all texts answered, 2 failed, or an answer is not a number,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.runModel(cmd.Context(), args[0], f) }
 	return cmd
+}
+
+// families lists the model types that are run, in lines.
+func families() string {
+	var b strings.Builder
+	width := 0
+	for _, name := range arch.Families() {
+		if width += len(name) + 2; width > 74 {
+			b.WriteString("\n")
+			width = len(name) + 2
+		}
+		b.WriteString("  " + name)
+	}
+	return b.String()
 }
 
 func (f runFlags) check() error {
