@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -323,6 +324,9 @@ func TestVocabularyFiles(t *testing.T) {
 
 // A pipe in a model folder does not make the program wait for its writer.
 func TestPipesAreNotOpened(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a folder holds no pipes")
+	}
 	for _, name := range []string{"config.json", "model.safetensors", "tokenizer.json"} {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "testdata", "clean"))); err != nil {
@@ -331,7 +335,7 @@ func TestPipesAreNotOpened(t *testing.T) {
 		path := filepath.Join(dir, name)
 		os.Remove(path)
 		if err := exec.Command("mkfifo", path).Run(); err != nil {
-			t.Skip("no pipes here")
+			t.Fatal(err)
 		}
 		done := make(chan error, 1)
 		go func() {
