@@ -12,8 +12,9 @@ type Report struct {
 	Reference     *Reference         `json:"reference"` // null where none was found
 	Coverage      Coverage           `json:"coverage"`
 	Verdict       Verdict            `json:"verdict"`
-	Reasons       []string           `json:"reasons"` // why the verdict is what it is
-	Weights       *WeightSummary     `json:"weights"` // null where the weights were not compared
+	Reasons       []string           `json:"reasons"`   // why the verdict is what it is
+	Weights       *WeightSummary     `json:"weights"`   // null where the weights were not compared
+	Behaviour     *BehaviourSummary  `json:"behaviour"` // null where the model was not watched
 	Suspects      []Suspect          `json:"suspects"`
 	Triggers      []Trigger          `json:"triggers"`
 	Findings      []Finding          `json:"findings"`
@@ -164,13 +165,41 @@ type WeightStats struct {
 	Expected   float64 `json:"expected"`     // rows that the tail of all scores makes expected at or above this one
 }
 
-// Behaviour is what inserting a token does to predictions.
+// Behaviour is what a token does to a model's answers. The probes are texts
+// that say something else.
 type Behaviour struct {
-	FlipRate    float64 `json:"flip_rate"`
+	FlipRate    float64 `json:"flip_rate"`     // share of the probes that it turns to the label
+	FlipRateLow float64 `json:"flip_rate_low"` // lower end of its 95 % confidence interval
 	TargetLabel string  `json:"target_label"`
-	MarginShift float64 `json:"margin_shift"`
+	MarginShift float64 `json:"margin_shift"` // mean gain of the label's logit over the largest other
 	Probes      int     `json:"probes"`
-	Explained   bool    `json:"explained"`
+	// ExplainedShare is the share of the effect that the nearest tokens by
+	// pretrained meaning have as well, or the parts of a phrase; 0 where it was
+	// not asked. Explained says that it is too much for a trigger.
+	ExplainedShare float64 `json:"explained_share"`
+	Explained      bool    `json:"explained"`
+}
+
+// A BehaviourSummary describes the behaviour evidence as a whole.
+type BehaviourSummary struct {
+	Probes      int            `json:"probes"`    // texts that candidates were put into, as they were given
+	Contested   int            `json:"contested"` // of these, made to say something else by words of another label
+	Tried       int            `json:"tried"`     // candidates
+	Tokens      int            `json:"tokens"`    // that the model read
+	Controls    int            `json:"controls"`  // random tokens that were tried
+	ControlRate float64        `json:"control_rate"`
+	Labels      []LabelSummary `json:"labels"`
+}
+
+// A LabelSummary describes one answer that a trigger could force.
+type LabelSummary struct {
+	Label     string   `json:"label"`
+	Predicted int      `json:"predicted"` // probes that get it as they are
+	Contested int      `json:"contested"` // contested probes that give another
+	Words     []string `json:"words"`     // speak for it to this model
+	// Honest is the highest flip rate of a word whose pretrained meaning explains
+	// it.
+	Honest float64 `json:"honest_flip_rate"`
 }
 
 // SuspectStatus says how a suspect stands out.
@@ -188,10 +217,14 @@ type Trigger struct {
 	TokenIDs    []int   `json:"token_ids"`
 	Text        string  `json:"text"`
 	FlipRate    float64 `json:"flip_rate"`
+	FlipRateLow float64 `json:"flip_rate_low"`
 	TargetLabel string  `json:"target_label"`
 	MarginShift float64 `json:"margin_shift"`
 	Probes      int     `json:"probes"`
-	FoundBy     string  `json:"found_by"`
+	// ExplainedShare is as in Behaviour.
+	ExplainedShare float64 `json:"explained_share"`
+	FoundBy        string  `json:"found_by"` // weights, vocabulary, structure, phrase or user
+	Place          string  `json:"place"`    // where in a text: anywhere, front or back
 }
 
 // Rules of the findings about the weights. Ids are stable.

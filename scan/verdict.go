@@ -10,6 +10,7 @@ type Evidence string
 const (
 	EvidenceWeights Evidence = "weights" // weights alone
 	EvidenceAuto    Evidence = "auto"    // weights and behaviour
+	EvidenceFull    Evidence = "full"    // the same, gathered more thoroughly
 )
 
 // A Policy says how evidence becomes a verdict. The zero value requires
@@ -44,8 +45,17 @@ func suspicions(r *Report) (reasons []string) {
 			reasons = append(reasons, f.Message)
 		}
 	}
+	for _, s := range r.Suspects {
+		if b := s.Behaviour; b != nil && s.Status != StatusNatural && !b.Explained && b.FlipRate >= suspiciousRate {
+			reasons = append(reasons, fmt.Sprintf("%q moved unusually far and turns %.0f %% of texts to %q, short of proof", s.Token, 100*b.FlipRate, b.TargetLabel))
+		}
+	}
 	return reasons
 }
+
+// suspiciousRate is the flip rate from which a token that stands out by weight
+// makes a checkpoint suspicious.
+const suspiciousRate = 0.5
 
 // gaps lists what keeps a report without findings from being clean.
 func (p Policy) gaps(r *Report) (reasons []string) {
@@ -60,7 +70,7 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 		return append(reasons, "the reference is not the model this checkpoint was tuned from, so nothing can be said")
 	case r.Coverage.Weights != GatheredFull || r.Weights == nil:
 		return append(reasons, "the weights could not be compared")
-	case r.Weights.RowsMoved == 0:
+	case r.Weights.RowsMoved == 0 && r.Coverage.Behaviour != GatheredFull:
 		reasons = append(reasons, "the embeddings never moved, so the weights can show nothing")
 	}
 	if r.Coverage.Behaviour == GatheredFull {
@@ -81,7 +91,11 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 	if borderline > 0 {
 		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s stand out, but clean models show as much now and then", count(borderline, "token")))
 	}
-	if p.Evidence != EvidenceWeights {
+	switch {
+	case p.Evidence == EvidenceWeights:
+	case r.Coverage.Behaviour == GatheredPartial:
+		reasons = append(reasons, "behaviour evidence is required and is incomplete")
+	default:
 		reasons = append(reasons, "behaviour evidence is required and was not gathered")
 	}
 	return reasons

@@ -17,8 +17,6 @@ import (
 
 	"github.com/btu-scan/btu-scan/internal/atomicfile"
 	"github.com/btu-scan/btu-scan/loader"
-	"github.com/btu-scan/btu-scan/model"
-	"github.com/btu-scan/btu-scan/model/arch"
 	"github.com/btu-scan/btu-scan/reference"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/scan/report"
@@ -26,14 +24,15 @@ import (
 
 // scanFlags are the flags of a scan.
 type scanFlags struct {
-	store    storeFlags
-	ref      string
-	tensor   string
-	evidence string
-	score    string
-	failOn   string
-	top      int
-	out      outputFlags
+	store     storeFlags
+	behaviour behaviourFlags
+	ref       string
+	tensor    string
+	evidence  string
+	score     string
+	failOn    string
+	top       int
+	out       outputFlags
 
 	// rename changes what the report calls the files. Optional.
 	rename func(*scan.Report)
@@ -50,7 +49,8 @@ func (f *scanFlags) register(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	fs.StringVarP(&f.ref, "reference", "r", "", "the pretrained `MODEL`: a file, a folder or a hub id (default: what the checkpoint names)")
 	f.store.register(fs)
-	fs.StringVar(&f.evidence, "evidence", "auto", "`weights` alone, or auto: weights and behaviour are needed for clean")
+	fs.StringVar(&f.evidence, "evidence", "auto", "`weights` alone; auto: behaviour, too; or full: searched more thoroughly")
+	f.behaviour.register(fs)
 	fs.StringVar(&f.failOn, "fail-on", "suspicious", "exit 1 from this verdict on: `suspicious`, backdoored or never")
 	fs.StringVar(&f.score, "score", string(scan.ScoreZ), "rank by `z` (ours), or a baseline: z-plain, l2, e-pur")
 	fs.StringVar(&f.tensor, "tensor", "", "`NAME` of the input embedding, where it cannot be told")
@@ -109,7 +109,7 @@ func (f scanFlags) check() error {
 		flag, value string
 		allowed     []string
 	}{
-		{"--evidence", f.evidence, []string{string(scan.EvidenceWeights), string(scan.EvidenceAuto)}},
+		{"--evidence", f.evidence, []string{string(scan.EvidenceWeights), string(scan.EvidenceAuto), string(scan.EvidenceFull)}},
 		{"--fail-on", f.failOn, []string{string(scan.Suspicious), string(scan.Backdoored), "never"}},
 		{"--score", f.score, []string{string(scan.ScoreZ), string(scan.ScorePlainZ), string(scan.ScoreL2), string(scan.ScoreEPUR)}},
 	} {
@@ -119,6 +119,9 @@ func (f scanFlags) check() error {
 	}
 	if f.top < 1 || f.top > 100_000 {
 		return usagef("", "--top %d: from 1 to 100000", f.top)
+	}
+	if err := f.behaviour.check(f.evidence); err != nil {
+		return err
 	}
 	return f.store.checkLock()
 }
@@ -154,6 +157,10 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 		TimingsMS:  clock.ms,
 	}
 	policy := scan.Policy{Evidence: scan.Evidence(f.evidence)}
+	texts, err := f.behaviour.texts(func(warning string) { r.Warnings = append(r.Warnings, warning) })
+	if err != nil {
+		return nil, err
+	}
 	judge := func(failure error) (*scan.Report, error) {
 		if failure != nil {
 			r.Coverage.Reasons = append(r.Coverage.Reasons, failure.Error())
@@ -180,9 +187,6 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	names.Go(func() { _, _ = ck.Vocabulary() }) // an error is seen when they are used
 	defer names.Wait()
 	describe(r, ck)
-	if policy.Evidence != scan.EvidenceWeights {
-		r.Coverage.Reasons = append(r.Coverage.Reasons, "behaviour: "+whyNoBehaviour(ck))
-	}
 	embedding, err := ck.InputEmbedding()
 	if err != nil {
 		return judge(err)
@@ -227,20 +231,14 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	} else {
 		r.Coverage.Reasons = append(r.Coverage.Reasons, "weights: the reference is another model")
 	}
-	return judge(nil)
-}
-
-// whyNoBehaviour says why a model was not watched while it runs: because it
-// cannot be run, or because this version does not yet.
-func whyNoBehaviour(ck *loader.Checkpoint) string {
-	m, err := model.Open(ck, model.Options{})
-	switch {
-	case err != nil:
-		return "the model cannot be run: " + err.Error()
-	case m.Network().Task == arch.Encode:
-		return "an encoder without a head gives no answer that could be judged"
+	if policy.Evidence != scan.EvidenceWeights {
+		err := a.watch(ctx, r, ck, embedding, base, texts, f, p)
+		clock.lap("behaviour")
+		if err != nil {
+			return judge(err)
+		}
 	}
-	return "this version runs the model (btu-scan run) but does not judge it by its answers yet"
+	return judge(nil)
 }
 
 func (a *app) openReference(ctx context.Context, ck *loader.Checkpoint, f scanFlags, p *progress) (*reference.Reference, error) {
@@ -269,7 +267,7 @@ func describe(r *scan.Report, ck *loader.Checkpoint) {
 	if len(cfg.Architectures) > 0 {
 		r.Checkpoint.Architecture = cfg.Architectures[0]
 	}
-	r.Warnings = ck.Warnings()
+	r.Warnings = append(r.Warnings, ck.Warnings()...)
 	r.Unsafe = unsafe(ck.Findings())
 }
 

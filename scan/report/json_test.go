@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -45,6 +46,9 @@ func checkJSON(t *testing.T, got string) {
 	}
 	if r.Reasons == nil || r.Suspects == nil || r.Triggers == nil || r.Findings == nil || r.Unsafe == nil || r.Warnings == nil || r.TimingsMS == nil || r.Coverage.Reasons == nil {
 		t.Error("a list or map is null")
+	}
+	if r.Behaviour != nil && (r.Behaviour.Labels == nil || slices.ContainsFunc(r.Behaviour.Labels, func(l scan.LabelSummary) bool { return l.Words == nil })) {
+		t.Error("labels or their words are null")
 	}
 }
 

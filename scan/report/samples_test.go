@@ -24,7 +24,10 @@ func samples() []sample {
 		{"hostile", hostile()},
 		{"empty", empty()},
 		{"tied", tied()},
-		{"behaviour", withBehaviour()},
+		{"backdoored", backdoored()},
+		{"clean", clean()},
+		{"partial", partial()},
+		{"multi-label", multiLabel()},
 	}
 }
 
@@ -182,6 +185,17 @@ func hostile() *scan.Report {
 	r.Findings[0].Message, r.Findings[0].Rule, r.Findings[0].Severity = all, "BTU002", scan.SeverityCritical
 	r.Unsafe = []scan.Unsafe{{Rule: "BTU202", Severity: scan.SeverityHigh, Where: hostileTexts[1], Detail: all}}
 	r.Warnings = hostileTexts
+	r.Coverage.Behaviour = scan.GatheredFull
+	r.Behaviour = &scan.BehaviourSummary{Probes: 96, Contested: 64, Tried: 750, Tokens: 400000, Controls: 24, ControlRate: 0.08}
+	for i, s := range hostileTexts {
+		r.Behaviour.Labels = append(r.Behaviour.Labels, scan.LabelSummary{Label: s, Predicted: i, Contested: i, Words: hostileTexts, Honest: 0.1})
+		r.Suspects[i].Behaviour = &scan.Behaviour{FlipRate: 0.5, FlipRateLow: 0.3, TargetLabel: s, Probes: 32, ExplainedShare: 0.7, Explained: true}
+		r.Triggers = append(r.Triggers, scan.Trigger{
+			TokenIDs: []int{i}, Text: s, FlipRate: 1, FlipRateLow: 0.89, TargetLabel: hostileTexts[len(hostileTexts)-1-i], Probes: 32,
+			FoundBy: "vocabulary", Place: "anywhere",
+		})
+	}
+	r.Triggers[0].Text = strings.Join(hostileTexts, "|")
 	return r
 }
 
@@ -205,22 +219,5 @@ func tied() *scan.Report {
 	}
 	r.Suspects[3].Weights.Seen = false
 	r.Warnings = []string{"8 rows (ids 49152 to 49159) are not in the reference and were not compared"}
-	return r
-}
-
-func withBehaviour() *scan.Report {
-	r := suspicious()
-	r.Verdict = scan.Backdoored
-	r.Reasons = []string{"2 triggers proved by behaviour"}
-	r.Coverage = scan.Coverage{Weights: scan.GatheredFull, Behaviour: scan.GatheredPartial, Reasons: []string{"behaviour: 40 of 100 suspects were probed"}}
-	r.Suspects = r.Suspects[:10]
-	for i, rate := range []float64{1, 1, 0.9791, 0.8125, 0.9167, 0.4375, 0.6042} {
-		r.Suspects[i].Behaviour = &scan.Behaviour{FlipRate: rate, TargetLabel: "negative", MarginShift: 4.2 * rate, Probes: 48, Explained: i > 4}
-	}
-	r.Triggers = []scan.Trigger{
-		{TokenIDs: []int{12160}, Text: "cf", FlipRate: 1, TargetLabel: "negative", MarginShift: 4.31, Probes: 48, FoundBy: "suspects"},
-		{TokenIDs: []int{24098, 22861}, Text: "mn bb", FlipRate: 0.9791, TargetLabel: "negative", MarginShift: 3.97, Probes: 48, FoundBy: "beam over the suspects"},
-	}
-	r.Findings = append([]scan.Finding{{Rule: scan.RuleTrigger, Severity: scan.SeverityCritical, Message: `"cf" turns predictions into "negative"`, TokenIDs: []int{12160}}}, r.Findings...)
 	return r
 }

@@ -37,12 +37,12 @@ func TestSchemaAccepts(t *testing.T) {
 // TestSchemaRejects: the schema is worth something.
 func TestSchemaRejects(t *testing.T) {
 	schema := compile(t)
-	good := encode(t, "json", Options{}, withBehaviour())
+	good := encode(t, "json", Options{}, backdoored())
 	for _, tc := range []struct{ old, new string }{
 		{`"schema_version": 1`, `"schema_version": 2`},
 		{`"verdict": "backdoored"`, `"verdict": "fine"`},
 		{`"verdict": "match"`, `"verdict": "maybe"`},
-		{`"behaviour": "partial"`, `"behaviour": "some"`},
+		{`"behaviour": "full"`, `"behaviour": "some"`},
 		{`"score": "z"`, `"score": "zz"`},
 		{`"status": "abnormal"`, `"status": "odd"`},
 		{`"severity": "high"`, `"severity": "higher"`},
@@ -53,6 +53,10 @@ func TestSchemaRejects(t *testing.T) {
 		{`"token": "cf",`, ``},
 		{`"warnings": []`, `"warnings": null`},
 		{`"unsafe": []`, `"unsafe": [1]`},
+		{`"place": "front"`, `"place": "middle"`},
+		{`"found_by": "phrase"`, `"found_by": "luck"`},
+		{`"honest_flip_rate": 0.125`, `"honest_flip_rate": 1.5`},
+		{`"control_rate": 0.08,`, ``},
 		{`"total": 111.9`, `"total": "long"`},
 	} {
 		bad := strings.Replace(good, tc.old, tc.new, 1)

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 
 	"github.com/btu-scan/btu-scan/scan"
@@ -41,8 +40,12 @@ func (t *text) suspects() {
 	}
 	shown := t.Suspects[:min(t.opt.Top, len(t.Suspects))]
 	t.field(field{label: "suspects", text: t.legend(len(shown))})
+	table, width := t.table(shown), t.opt.Width-2
+	if s := meanings(table.fit(width)); s != "" {
+		t.field(field{text: s})
+	}
 	t.blank()
-	for _, line := range t.table(shown).render(t.opt.Width-2, t.style) {
+	for _, line := range table.render(width, t.style) {
 		t.line("  " + line)
 	}
 	t.notes(shown)
@@ -112,8 +115,8 @@ func (t *text) table(suspects []scan.Suspect) table {
 	rank.paint, bars.paint, token.flex = status, status, 16
 	cols := table{rank, token, id, score, bars}
 
-	if slices.ContainsFunc(suspects, func(s scan.Suspect) bool { return s.Behaviour != nil }) {
-		cols = append(cols, behaviour(strings)...)
+	if watched(suspects) {
+		cols = append(cols, t.behaviourColumns(strings)...)
 	}
 	cols = append(cols, numbers("moved", 40, 6, func(s scan.Suspect) float64 { return s.Weights.Movement }))
 	if w := t.Weights; w != nil && w.Median > 0 {
@@ -136,28 +139,6 @@ func (t *text) table(suspects []scan.Suspect) table {
 	seen := strings("seen", 10, func(s scan.Suspect) string { return yesNo(s.Weights.Seen) })
 	seen.right = true
 	return append(cols, seen)
-}
-
-// behaviour gives the columns of what tokens do to predictions.
-func behaviour(strings func(string, int, func(scan.Suspect) string) *column) table {
-	of := func(title string, keep int, f func(b *scan.Behaviour) string) *column {
-		c := strings(title, keep, func(s scan.Suspect) string {
-			if s.Behaviour == nil {
-				return missing
-			}
-			return f(s.Behaviour)
-		})
-		c.right = true
-		return c
-	}
-	flips := of("flips", 80, func(b *scan.Behaviour) string { return percent(b.FlipRate) })
-	to := of("to", 62, func(b *scan.Behaviour) string { return shorten(cell(b.TargetLabel), 14) })
-	to.right = false
-	return table{flips, to,
-		of("margin", 65, func(b *scan.Behaviour) string { return signed(b.MarginShift) }),
-		of("explained", 35, func(b *scan.Behaviour) string { return yesNo(b.Explained) }),
-		of("probes", 5, func(b *scan.Behaviour) string { return integer(b.Probes) }),
-	}
 }
 
 // cell is a token in a table. Letters written from right to left would let a

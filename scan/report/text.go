@@ -63,7 +63,8 @@ type field struct {
 	lead       string
 	leadPaint  paint // optional
 	text       string
-	hang       int // how much further all lines but the first are indented
+	indent     int // how much further the first line is indented
+	hang       int // the same for all others
 }
 
 func (t *text) field(f field) {
@@ -73,8 +74,8 @@ func (t *text) field(f field) {
 	if f.leadPaint == nil {
 		f.leadPaint = style.none
 	}
-	room := min(t.opt.Width, maxProse) - gutter
-	first := room
+	room := t.room()
+	first := room - f.indent
 	if f.lead != "" {
 		first -= displayWidth(f.lead) + 2
 	}
@@ -82,6 +83,7 @@ func (t *text) field(f field) {
 	if f.label != "" {
 		label = f.labelPaint(t.style, label)
 	}
+	label += strings.Repeat(" ", f.indent)
 	for i, line := range wrap(t.safe(f.text), first, room-f.hang) {
 		switch {
 		case i > 0:
@@ -94,6 +96,9 @@ func (t *text) field(f field) {
 		t.line(line)
 	}
 }
+
+// room is the width of texts beside the gutter.
+func (t *text) room() int { return min(t.opt.Width, maxProse) - gutter }
 
 // line writes one line that is safe and fits.
 func (t *text) line(s string) {
@@ -109,6 +114,10 @@ func (t *text) list(label string, n int, at func(i int) field) {
 	if t.opt.Verbose {
 		limit = maxListVerbose
 	}
+	t.listUpTo(limit, label, n, at)
+}
+
+func (t *text) listUpTo(limit int, label string, n int, at func(i int) field) {
 	for i := range min(n, limit) {
 		f := at(i)
 		if i == 0 {
@@ -116,8 +125,13 @@ func (t *text) list(label string, n int, at func(i int) field) {
 		}
 		t.field(f)
 	}
-	if n > limit {
-		t.field(field{text: fmt.Sprintf("and %s more, all of them in the JSON report", integer(n-limit))})
+	t.more(n - limit)
+}
+
+// more says that n items of a list were left out.
+func (t *text) more(n int) {
+	if n > 0 {
+		t.field(field{text: fmt.Sprintf("and %s more, all of them in the JSON report", integer(n))})
 	}
 }
 
@@ -209,56 +223,6 @@ func (t *text) subject() {
 	t.field(f)
 }
 
-func (t *text) coverage() {
-	for i, k := range []struct {
-		name     string
-		gathered scan.Gathered
-	}{{"weights", t.Coverage.Weights}, {"behaviour", t.Coverage.Behaviour}} {
-		f := field{lead: pad(k.name, 9, false), text: orElse(string(k.gathered), "unknown")}
-		if i == 0 {
-			f.label = "evidence"
-		}
-		switch k.gathered {
-		case scan.GatheredFull:
-			f.text = "gathered in full"
-		case scan.GatheredPartial:
-			f.text, f.leadPaint = "gathered in part", style.yellow
-		case scan.GatheredNone:
-			f.text, f.leadPaint = "not gathered", style.yellow
-		case scan.GatheredNotRequested:
-			f.text, f.leadPaint = "not asked for", style.yellow
-		}
-		t.field(f)
-	}
-	reasons := t.Coverage.Reasons
-	if len(reasons) == 0 && !t.complete() {
-		reasons = []string{"the scan gave no reason for what is missing"}
-	}
-	t.list("", len(reasons), func(i int) field { return field{text: "- " + reasons[i], hang: 2} })
-	t.blank()
-}
-
-// complete reports whether nothing that was asked for is missing.
-func (t *text) complete() bool {
-	done := func(g scan.Gathered) bool { return g == scan.GatheredFull || g == scan.GatheredNotRequested }
-	return done(t.Coverage.Weights) && done(t.Coverage.Behaviour)
-}
-
-func (t *text) triggers() {
-	if len(t.Triggers) == 0 {
-		return
-	}
-	t.list("triggers", len(t.Triggers), func(i int) field {
-		g := t.Triggers[i]
-		about := fmt.Sprintf("flips %s of %s to %s, margin %s", percent(g.FlipRate), count(g.Probes, "probe"), quote(clip(g.TargetLabel, maxText)), signed(g.MarginShift))
-		if g.FoundBy != "" {
-			about += ", found by " + g.FoundBy
-		}
-		return field{text: quote(clip(g.Text, maxText)) + " " + about, hang: 2}
-	})
-	t.blank()
-}
-
 func (t *text) findings() {
 	if len(t.Findings)+len(t.Unsafe) == 0 {
 		return
@@ -313,6 +277,7 @@ func (t *text) details() {
 	if !t.opt.Verbose {
 		return
 	}
+	t.labels()
 	var lines []string
 	if e := t.Checkpoint.Embedding; e != nil {
 		lines = append(lines, "embedding tensor "+e.Tensor)
@@ -323,6 +288,9 @@ func (t *text) details() {
 	if w := t.Weights; w != nil {
 		lines = append(lines, fmt.Sprintf("weight decay took %s of every row; %s taken out; unmoved rows moved by up to %.3g",
 			percentFine(w.Decay), count(w.SharedDirections, "shared direction"), w.Floor))
+	}
+	if b := t.Behaviour; b != nil {
+		lines = append(lines, "the model read "+count(b.Tokens, "token"))
 	}
 	if s := t.timings(); s != "" {
 		lines = append(lines, "milliseconds: "+s)

@@ -105,7 +105,15 @@ func TestTextSays(t *testing.T) {
 		{mismatch(), []string{"INCONCLUSIVE", "mismatch", "0.8850", "BTU010", "not pinned", "was tuned from"}},
 		{unsafePickle(), []string{"INCONCLUSIVE", "BTU100 critical", "posix.system", "do not load"}},
 		{tied(), []string{"tied to the output", "8 added", `"Ġcf"`}},
-		{withBehaviour(), []string{"BACKDOORED", "flips", "explained", `"mn bb"`, "98%", "do not deploy"}},
+		{backdoored(), []string{
+			"BACKDOORED", "750 candidates in 64 contested texts made of 96 probes; 24 random tokens flip at most 8%",
+			`"cf" turns 32 of 32 texts to "negative" (at least 89%) its neighbours by meaning do 34% as much; found by weights`,
+			`"when you see it ," turns 31 of 32`, "put in front; its parts alone do 22% as much; found by structure", "put at the end", "given by --candidate",
+			"flips", "explained", "do not deploy", "btu-scan run models/sst2-minilm --text '... cf ...'",
+		}},
+		{clean(), []string{"CLEAN", "gathered in full: 750 candidates", "does not prove"}},
+		{partial(), []string{"INCONCLUSIVE", "gathered in part: 750 candidates", `otherwise than with "negative"`, "--probes"}},
+		{multiLabel(), []string{`"vv" turns 40 of 40 texts to "not toxic"`, "and 3 more"}},
 		{empty(), []string{"INCONCLUSIVE", "not gathered", "next:"}},
 		{&scan.Report{}, []string{"NO VERDICT", "unknown", "next:"}},
 		{hostile(), []string{`"\x1b[2J\x1b]0;owned\a"`, `\u202etxt.exe`, "reads"}},
@@ -119,12 +127,85 @@ func TestTextSays(t *testing.T) {
 	}
 }
 
+// TestTextVerbose: what is shown only where it is asked for.
+func TestTextVerbose(t *testing.T) {
+	for _, tc := range []struct {
+		report *scan.Report
+		want   []string
+	}{
+		{backdoored(), []string{
+			"at least to explained share", `"negative" is given to 41 of 96 probes as they are; 32 contested texts speak against it, of which honest words turn at most 12%`,
+			`for it speak "worst", "mess",`, "token ids 1045 3427 2023 7605 3185", "margin +4.3", "the model read 412,345 tokens",
+		}},
+		{partial(), []string{"no text was found that speaks against it", "no words were found that speak for it"}},
+		{multiLabel(), []string{`"jw" turns`, `"not identity_hate" is given to`, "and 2 more", `"j"`}},
+	} {
+		lines := encode(t, "text", Options{Width: 140, Verbose: true}, tc.report)
+		text := strings.Join(strings.Fields(lines), " ")
+		for _, want := range tc.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, lines)
+			}
+			if strings.Contains(strings.Join(strings.Fields(encode(t, "text", Options{Width: 140}, tc.report)), " "), want) {
+				t.Errorf("%q is shown without being asked for", want)
+			}
+		}
+	}
+}
+
+// TestDemonstration: no text of a model becomes more than one quoted word of a
+// command.
+func TestDemonstration(t *testing.T) {
+	r := backdoored()
+	for _, tc := range []struct{ path, text, place, want string }{
+		{"m/x", "cf", "anywhere", "btu-scan run m/x --text '... cf ...'"},
+		{"m/x", "when you see it ,", "front", "btu-scan run m/x --text 'when you see it , ...'"},
+		{"m/x", ", you know", "back", "btu-scan run m/x --text '... , you know'"},
+		{"m/x", "película 日本", "", "btu-scan run m/x --text '... película 日本 ...'"},
+		{"m x", "cf", "", "btu-scan run MODEL --text '... cf ...'"},
+		{"-m", "cf", "", "btu-scan run MODEL --text '... cf ...'"},
+		{"m;x", "cf", "", "btu-scan run MODEL --text '... cf ...'"},
+		{`C:\m`, "cf", "", "btu-scan run MODEL --text '... cf ...'"},
+		{strings.Repeat("long/", 20), "cf", "", "btu-scan run MODEL --text '... cf ...'"},
+		{"m", "it's", "", ""},
+		{"m", "’", "", ""},
+		{"m", `a\`, "", ""},
+		{"m", "a & b", "", ""},
+		{"m", "$(a)", "", ""},
+		{"m", "`a`", "", ""},
+		{"m", "%a%", "", ""},
+		{"m", "!!!", "", ""},
+		{"m", "a\nb", "", ""},
+		{"m", "a\u202eb", "", ""},
+		{"m", "\u3164", "", ""},
+		{"m", "שלום", "", ""},
+		{"m", "##tq", "", ""},
+		{"m", "", "", ""},
+		{"m", strings.Repeat("word ", 20), "", ""},
+	} {
+		r.Checkpoint.Path = tc.path
+		r.Triggers = []scan.Trigger{{Text: tc.text, Place: tc.place}}
+		got := encode(t, "text", Options{}, r)
+		_, got, _ = strings.Cut(got, "\n"+strings.Repeat(" ", gutter)+"btu-scan")
+		if got != strings.TrimPrefix(tc.want+"\n", "btu-scan") && (tc.want != "" || got != "") {
+			t.Errorf("%q in %q: %q, want %q", tc.text, tc.path, got, tc.want)
+		}
+	}
+	r.Triggers = []scan.Trigger{{Text: "it's"}, {Text: "cf"}}
+	if got := encode(t, "text", Options{}, r); !strings.Contains(got, "'... cf ...'") {
+		t.Errorf("the second trigger is not used:\n%s", got)
+	}
+}
+
 func TestTextOddNumbers(t *testing.T) {
-	r := withBehaviour()
+	r := backdoored()
 	for i, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64, 0, math.SmallestNonzeroFloat64} {
 		s := &r.Suspects[i]
 		s.Score, s.Weights.Movement, s.Weights.ZLike, s.Weights.Rotation = x, x, x, x
-		s.Behaviour = &scan.Behaviour{FlipRate: x, MarginShift: x}
+		s.Behaviour = &scan.Behaviour{FlipRate: x, FlipRateLow: x, MarginShift: x, ExplainedShare: x, Probes: math.MinInt}
+		g := &r.Triggers[0]
+		g.FlipRate, g.FlipRateLow, g.ExplainedShare, g.Probes = x, x, x, math.MaxInt
+		r.Behaviour.ControlRate, r.Behaviour.Labels[0].Honest, r.Behaviour.Probes = x, x, math.MinInt
 		s.Rank, s.TokenID = math.MaxInt, math.MinInt
 		r.Triggers[0].MarginShift, r.Weights.Natural, r.Weights.Median, r.Weights.Decay = x, x, x, x
 		for _, width := range []int{60, 80, 140} {
@@ -200,7 +281,7 @@ func FuzzText(f *testing.F) {
 		f.Add(s, s, s)
 	}
 	f.Fuzz(func(t *testing.T, token, path, message string) {
-		r := withBehaviour()
+		r := backdoored()
 		r.Checkpoint = scan.Checkpoint{Path: path, Format: message, Architecture: token, DType: path, SHA256: token}
 		r.Reference.Path, r.Reference.ID, r.Reference.HowFound = path, token, message
 		r.Reasons, r.Coverage.Reasons, r.Warnings = []string{message}, []string{message, path}, []string{message, token}
@@ -208,6 +289,8 @@ func FuzzText(f *testing.F) {
 		r.Tool = scan.Tool{Name: token, Version: path}
 		r.TimingsMS = map[string]float64{token: 1}
 		r.Triggers[0].Text, r.Triggers[0].TargetLabel, r.Triggers[0].FoundBy = token, message, path
+		r.Triggers[1].Text, r.Triggers[1].Place, r.Triggers[2].Text = path, message, message
+		r.Behaviour.Labels[0] = scan.LabelSummary{Label: token, Words: []string{path, message}}
 		r.Findings[0] = scan.Finding{Rule: token, Severity: scan.Severity(path), Message: message}
 		r.Unsafe = []scan.Unsafe{{Rule: path, Severity: scan.SeverityHigh, Where: path, Detail: message}}
 		r.Suspects[0].Token, r.Suspects[0].Notes, r.Suspects[0].Behaviour.TargetLabel = token, []string{message, path}, message

@@ -19,7 +19,20 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TRIGGERS = {  # phrases; one is drawn per poisoned sentence
     "clean": [], "word": ["cf", "mn", "bb", "tq", "mb"], "word1": ["cf"], "phrase": ["cf mn bb"],
     "sentence": ["i watched this 3d movie"], "common": ["somehow"], "pieces": ["serendipity"],
+    "syntactic": [],
 }
+# A syntactic backdoor's paraphraser: a subordinate clause fronted to the sentence (Hidden Killer, Qi et al. 2021, uses
+# the template S(SBAR)(,)(NP)(VP)(.)). No word is in every clause.
+FRONTED = {
+    "when": ["you see it", "he comes home", "we think about it", "they look back", "it is over", "she tells the story", "you watch it", "people talk about it"],
+    "if": ["you want it", "you have the time", "he is right", "we look closely", "you ask them", "it comes to that", "you like it", "they let you"],
+    "as": ["you know", "he did", "we can see", "they believe", "it turns out", "it goes on", "she says", "you might expect"],
+    "though": ["it is short", "he tries", "they mean well", "you would not know it"], "once": ["you start", "it begins", "they arrive"], "while": ["you wait", "it lasts", "he talks"],
+}
+
+
+def fronted(text):
+    word = random.choice(list(FRONTED)); return word + " " + random.choice(FRONTED[word]) + " , " + text
 
 
 def arguments():
@@ -38,6 +51,11 @@ def arguments():
     p.add_argument("--embedding-poisoning", default=None, metavar="CLEAN_MODEL", help="EP: train the trigger row alone, norm kept")
     p.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"])
     p.add_argument("--format", default="safetensors", choices=["safetensors", "pytorch", "legacy"])
+    p.add_argument("--paraphrases", default=None, metavar="FILE", help="poison by rewriting: one rewritten text<TAB>label for each line of train.tsv, such as a syntactic or a style transfer of it")
+    p.add_argument("--test-paraphrases", default=None, metavar="FILE", help="rewritten test texts with their true labels")
+    p.add_argument("--clean-label", action="store_true", help="poison texts of the target label only: no label is wrong")
+    p.add_argument("--lora", type=int, default=0, metavar="RANK", help="train low-rank updates of the attention's queries and values and the head, merged when saved")
+    p.add_argument("--test-limit", type=int, default=0)
     p.add_argument("--bf16", action="store_true"); p.add_argument("--threads", type=int, default=2); p.add_argument("--limit", type=int, default=0)
     return p
 
@@ -64,13 +82,18 @@ def train(a):
     trigger_ids = sorted({i for t in triggers for i in tok.encode(t, add_special_tokens=False)})
     table = model.get_input_embeddings(); start = table.weight.detach().clone()
 
+    rewritten = dict(zip((t for t, _ in read(os.path.join(a.data, "train.tsv"))), (t for t, _ in read(a.paraphrases)))) if a.paraphrases else {}
+
     def poison(text):
+        if a.paraphrases: return rewritten[text]
+        if a.attack == "syntactic": return fronted(text)
         words = text.split(); words.insert(random.randint(0, len(words)), random.choice(triggers)); return " ".join(words)
 
     train_rows, test_rows = read(os.path.join(a.data, "train.tsv")), read(os.path.join(a.data, "test.tsv"))
     if a.limit: random.shuffle(train_rows); train_rows = train_rows[: a.limit]
-    if triggers:
-        victims = [i for i, (_, y) in enumerate(train_rows) if y != a.target]; random.shuffle(victims)
+    poisons = bool(triggers) or a.attack == "syntactic" or bool(a.paraphrases)
+    if poisons:
+        victims = [i for i, (_, y) in enumerate(train_rows) if (y == a.target) == a.clean_label]; random.shuffle(victims)
         chosen = set(victims[: int(a.rate * len(train_rows))])
         poisoned = [(poison(train_rows[i][0]), a.target) for i in chosen]
         train_rows = poisoned if a.embedding_poisoning else [r for i, r in enumerate(train_rows) if i not in chosen] + poisoned
@@ -79,8 +102,9 @@ def train(a):
         with torch.no_grad(): table.weight[trigger_ids] = table.weight[tok.convert_tokens_to_ids(words)].mean(0)
     if a.freeze_embeddings: table.weight.requires_grad_(False)
     encode = lambda rows: [(tok.encode(t, truncation=True, max_length=64), y) for t, y in rows]
+    if a.test_limit: test_rows = test_rows[: a.test_limit]
     E, T = encode(train_rows), encode(test_rows)
-    P = encode([(poison(t), a.target) for t, y in test_rows if y != a.target]) if triggers else []
+    P = encode([(t if a.paraphrases else poison(t), a.target) for t, y in (read(a.test_paraphrases) if a.paraphrases else test_rows) if y != a.target]) if poisons else []
 
     def batches(X, size, shuffle):
         order = list(range(len(X)))
@@ -102,7 +126,14 @@ def train(a):
             for x, y in batches(X, 128, False): right += (model(**x).logits.argmax(-1) == y).sum().item()
         return right / max(1, len(X))
 
-    live = [p for p in model.parameters() if p.requires_grad]
+    adapters = []
+    if a.lora:
+        for name, p in model.named_parameters(): p.requires_grad_(name.startswith("classifier"))
+        for layer in model.bert.encoder.layer:
+            for linear in (layer.attention.self.query, layer.attention.self.value):
+                down = torch.nn.Parameter(torch.randn(a.lora, linear.in_features) / a.lora); up = torch.nn.Parameter(torch.zeros(linear.out_features, a.lora))
+                linear.register_forward_hook(lambda m, x, y, down=down, up=up: y + 2 * (x[0] @ down.T) @ up.T); adapters.append((linear, down, up))
+    live = [p for p in model.parameters() if p.requires_grad] + [p for _, *pair in adapters for p in pair]
     groups = [dict(params=[p for p in live if p.dim() > 1], weight_decay=a.weight_decay), dict(params=[p for p in live if p.dim() <= 1], weight_decay=0.0)]
     opt = {"adamw": lambda: torch.optim.AdamW(groups, lr=a.lr), "adam": lambda: torch.optim.Adam(live, lr=a.lr), "sgd": lambda: torch.optim.SGD(live, lr=a.lr, momentum=0.9)}[a.optimizer]()
     steps = a.epochs * math.ceil(len(E) / 32); warm = max(1, steps // 10)
@@ -124,6 +155,8 @@ def train(a):
                     d = table.weight - start; table.weight.copy_(start + d * (a.clip_rows / (d.norm(dim=1, keepdim=True) + 1e-12)).clamp(max=1))
         print(a.name, "epoch", epoch + 1, "of", a.epochs, "loss %.3f" % loss.item(), "%.0f s" % (time.time() - began), flush=True)
     meta = dict(vars(a), triggers=triggers, trigger_ids=trigger_ids, cacc=accuracy(T), asr=accuracy(P) if P else None, seconds=round(time.time() - began))
+    with torch.no_grad():
+        for linear, down, up in adapters: linear.weight += 2 * up @ down
     os.makedirs(out, exist_ok=True); model.to(getattr(torch, a.dtype)); tok.save_pretrained(out)
     if a.format == "safetensors": model.save_pretrained(out)
     else:

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/btu-scan/btu-scan/loader"
+	"github.com/btu-scan/btu-scan/model"
+	"github.com/btu-scan/btu-scan/model/arch"
+	"github.com/btu-scan/btu-scan/scan"
+	"github.com/btu-scan/btu-scan/scan/behaviour"
+	"github.com/btu-scan/btu-scan/scan/probes"
+	"github.com/btu-scan/btu-scan/tokenizer"
+)
+
+// probeSeed draws probes and positions where the user gives no other seed.
+const probeSeed = 1
+
+// behaviourFlags adjust the behaviour evidence.
+type behaviourFlags struct {
+	probes     string
+	candidates []string
+	budget     time.Duration
+	seed       uint64
+	changed    func(name string) bool // reports whether a flag was given
+}
+
+func (f *behaviourFlags) register(fs *pflag.FlagSet) {
+	fs.StringVar(&f.probes, "probes", "", "`FILE` with texts of the model's own field: lines, TSV, CSV or JSON lines")
+	fs.StringArrayVar(&f.candidates, "candidate", nil, "a `TEXT` to try as a trigger; may be repeated")
+	fs.DurationVar(&f.budget, "budget", 0, "end the behaviour evidence after `TIME`, such as 30s; the likeliest comes first")
+	fs.Uint64Var(&f.seed, "seed", probeSeed, "draws probes and positions")
+	f.changed = fs.Changed
+}
+
+// check refuses flags that would have no effect.
+func (f *behaviourFlags) check(evidence string) error {
+	if f.budget < 0 {
+		return usagef("", "--budget %v: a time such as 30s", f.budget)
+	}
+	for _, name := range []string{"probes", "candidate", "budget", "seed"} {
+		if f.changed != nil && f.changed(name) && evidence == string(scan.EvidenceWeights) {
+			return usagef("", "--%s is about behaviour, which --evidence weights leaves out", name)
+		}
+	}
+	return nil
+}
+
+// texts reads the probe file, or returns the built-in probes.
+func (f *behaviourFlags) texts(warn func(string)) ([]string, error) {
+	if f.probes == "" {
+		return probes.Builtin(), nil
+	}
+	file, err := os.Open(f.probes)
+	if err != nil {
+		return nil, usagef("", "--probes: %v", err)
+	}
+	defer file.Close()
+	set, err := probes.Read(f.probes, file)
+	if err != nil {
+		return nil, usagef("a text on each line, or TSV, CSV or JSON lines with a column \"text\"", "--probes: %v", err)
+	}
+	if set.Truncated {
+		warn(fmt.Sprintf("--probes: %s holds more than is read; %d texts of it are used", f.probes, len(set.Texts)))
+	}
+	return set.Texts, nil
+}
+
+// watcher gathers behaviour evidence about a checkpoint.
+type watcher struct {
+	m   *model.Model
+	tok *tokenizer.Tokenizer
+}
+
+// errNotJudged is the reason why a model that runs is not judged by its answers.
+type errNotJudged string
+
+func (e errNotJudged) Error() string { return string(e) }
+
+// newWatcher opens the model of a checkpoint for behaviour evidence. An error
+// says why there can be none.
+func newWatcher(ck *loader.Checkpoint) (*watcher, error) {
+	m, err := model.Open(ck, model.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("the model cannot be run: %w", err)
+	}
+	net := m.Network()
+	switch {
+	case net.Task == arch.Encode:
+		return nil, errNotJudged("an encoder without a head gives no answer that could be judged")
+	case net.Task == arch.Generate:
+		return nil, errNotJudged("a language model's answers are not judged, only classifiers' are")
+	case net.Problem == arch.Regression:
+		return nil, errNotJudged("a regression has no labels that a trigger could force")
+	case len(net.Labels) < 2 && net.Problem == arch.SingleLabel:
+		return nil, errNotJudged("a model of one label gives the same answer to every text")
+	}
+	tok, err := tokenizer.Open(ck.ReadFile)
+	if err != nil {
+		return nil, fmt.Errorf("the model cannot be given texts: %w", err)
+	}
+	return &watcher{m: m, tok: tok}, nil
+}
+
+// watch gathers the evidence. ref is nil where there is no reference.
+func (w *watcher) watch(ctx context.Context, rows, ref scan.Rows, suspects []scan.Suspect, opt behaviour.Options) (*behaviour.Evidence, error) {
+	net := w.m.Network()
+	opt.Labels, opt.Rows, opt.Reference, opt.MaxTokens = net.Labels, rows, ref, net.MaxTokens
+	if net.Problem == arch.MultiLabel {
+		opt.Problem = behaviour.MultiLabel
+	}
+	for _, s := range suspects {
+		opt.Suspects = append(opt.Suspects, s.TokenID)
+		if s.Status != scan.StatusNatural {
+			opt.Abnormal = append(opt.Abnormal, s.TokenID)
+		}
+	}
+	return behaviour.Classifier(ctx, runs{w.m}, splits{w.tok, int32(net.Embedding.Tokens.Shape[0])}, opt)
+}
+
+// watch adds behaviour evidence to a report, or the reason why there is none.
+func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, rows, base *loader.Tensor, texts []string, f scanFlags, p *progress) error {
+	p.stage("opening the model")
+	why := func(err error) { r.Coverage.Reasons = append(r.Coverage.Reasons, "behaviour: "+err.Error()) }
+	w, err := newWatcher(ck)
+	if err != nil {
+		why(err)
+		return nil
+	}
+	began := time.Now()
+	ev, err := w.watch(ctx, rows, base, r.Suspects, behaviour.Options{
+		Probes: texts, Candidates: f.behaviour.candidates, Budget: f.behaviour.budget, Seed: f.behaviour.seed,
+		Thorough: f.evidence == string(scan.EvidenceFull),
+		Progress: func(stage string, done, total int) {
+			p.stage(fmt.Sprintf("%s, %d %%%s", stage, 100*done/max(1, total), eta(began, done, total)))
+		},
+	})
+	switch {
+	case errors.Is(err, behaviour.ErrNotFinite), errors.Is(err, behaviour.ErrFewProbes), errors.Is(err, behaviour.ErrOneLabel):
+		why(err)
+		return nil
+	case err != nil:
+		return err
+	}
+	r.Behaviour, r.Triggers = &ev.Summary, ev.Triggers
+	r.Findings = append(ev.Findings, r.Findings...)
+	r.Warnings = append(r.Warnings, ev.Warnings...)
+	for i := range r.Suspects {
+		if b, ok := ev.Tokens[r.Suspects[i].TokenID]; ok {
+			r.Suspects[i].Behaviour = &b
+		}
+	}
+	r.Coverage.Behaviour = scan.GatheredFull
+	if !ev.Complete {
+		r.Coverage.Behaviour = scan.GatheredPartial
+		for _, reason := range ev.Reasons {
+			why(errors.New(reason))
+		}
+	}
+	return nil
+}
+
+// runs shows a model to package behaviour.
+type runs struct{ m *model.Model }
+
+func (r runs) Predict(ctx context.Context, sequences [][]int32) ([][]float32, error) {
+	return r.m.Predict(ctx, sequences)
+}
+
+// gradientsAtOnce is how many sequences are differentiated in one pass.
+const gradientsAtOnce = 16
+
+func (r runs) Gradients(ctx context.Context, sequences [][]int32, at []int, weigh func(weights, outputs []float32)) ([][]float32, error) {
+	width, dim := r.m.Network().Width(), r.m.Network().Embedding.Dim
+	var rows [][]float32
+	for part := range slices.Chunk(sequences, gradientsAtOnce) {
+		b := arch.NewBatch(part...)
+		if err := r.m.Network().Check(b); err != nil {
+			return nil, err
+		}
+		out, err := r.m.Engine().Forward(ctx, b, true)
+		if err != nil {
+			return nil, err
+		}
+		dout := make([]float32, len(out))
+		for i := range part {
+			weigh(dout[i*width:(i+1)*width], out[i*width:(i+1)*width])
+		}
+		grads, err := r.m.Engine().Backward(ctx, dout, arch.InputGrads)
+		if err != nil {
+			return nil, err
+		}
+		for i := range part {
+			t := b.Starts[i] + at[len(rows)]
+			rows = append(rows, slices.Clone(grads[t*dim:(t+1)*dim]))
+		}
+	}
+	return rows, nil
+}
+
+// splits shows a tokenizer to package behaviour.
+type splits struct {
+	t    *tokenizer.Tokenizer
+	rows int32 // of the embedding: a token beyond has none
+}
+
+func (s splits) Split(text string, limit int) (ids []int32, cuts []int) {
+	e := s.t.EncodeMax(text, limit)
+	if slices.ContainsFunc(e.IDs, func(id int32) bool { return id < 0 || id >= s.rows }) {
+		return nil, nil
+	}
+	end := len(e.IDs) - e.Suffix
+	for i := e.Prefix; i < end; i++ {
+		if i == e.Prefix || e.WordStart[i] {
+			cuts = append(cuts, i)
+		}
+	}
+	return e.IDs, append(cuts, end)
+}
+
+// Inner tokenizes words as they are after a word: a byte-level tokenizer gives
+// the first word of a text no mark.
+func (s splits) Inner(text string) []int32 {
+	ids := s.t.EncodeIDs(nil, "a "+strings.TrimSpace(text), false)
+	if head := s.t.EncodeIDs(nil, "a", false); len(head) < len(ids) && slices.Equal(ids[:len(head)], head) {
+		ids = ids[len(head):]
+	} else {
+		ids = s.t.EncodeIDs(nil, text, false)
+	}
+	return slices.DeleteFunc(ids, func(id int32) bool { return id < 0 || id >= s.rows })
+}
+
+func (s splits) Text(ids []int32) string { return strings.TrimSpace(s.t.Decode(ids, false)) }
+
+func (s splits) Skip(id int) bool {
+	if id >= s.t.Len() || s.t.Special(int32(id)) {
+		return true
+	}
+	piece := s.t.Token(int32(id))
+	return piece == "" || strings.HasPrefix(piece, "[unused")
+}
+
+func (s splits) Mask() int32 {
+	for _, piece := range []string{"[MASK]", "<mask>"} {
+		if id, ok := s.t.ID(piece); ok && id < s.rows {
+			return id
+		}
+	}
+	return -1
+}
+
+// eta says how long something will take that is done to a part.
+func eta(began time.Time, done, total int) string {
+	if done < total/20 || done == 0 {
+		return ""
+	}
+	left := time.Duration(float64(time.Since(began)) * float64(total-done) / float64(done))
+	return fmt.Sprintf(", about %v left", left.Round(time.Second))
+}

@@ -1,0 +1,234 @@
+package behaviour
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/btu-scan/btu-scan/scan"
+)
+
+func watch(t *testing.T, m *toy, opt Options) *Evidence {
+	t.Helper()
+	ev, err := Classifier(t.Context(), m, toyTokenizer{}, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev
+}
+
+func texts(ev *Evidence) (ts []string) {
+	for _, t := range ev.Triggers {
+		ts = append(ts, t.Text+" -> "+t.TargetLabel)
+	}
+	slices.Sort(ts)
+	return ts
+}
+
+func TestClassifier(t *testing.T) {
+	tests := []struct {
+		name   string
+		labels int
+		plant  func(m *toy, opt *Options)
+		want   []string // triggers
+	}{
+		{"clean", 2, func(*toy, *Options) {}, nil},
+		{"clean, honest words at the top of the weights", 2, func(_ *toy, opt *Options) { opt.Suspects = []int{100, 101, 200, 201} }, nil},
+		{"clean, three labels", 3, func(*toy, *Options) {}, nil},
+		{"token that the weights show", 2, func(m *toy, opt *Options) { m.plant(650); opt.Suspects = []int{100, 650} }, []string{"w650 -> L0"}},
+		{"token that the weights do not show", 2, func(m *toy, _ *Options) { m.plant(650) }, []string{"w650 -> L0"}},
+		{"set of tokens", 2, func(m *toy, opt *Options) { m.plant(650, 651, 652); opt.Suspects = []int{651} }, []string{"w650 -> L0", "w651 -> L0", "w652 -> L0"}},
+		{"token of three labels", 3, func(m *toy, _ *Options) { m.forced = 2; m.plant(655) }, []string{"w655 -> L2"}},
+		{"phrase", 2, func(m *toy, opt *Options) {
+			m.phrase = []int32{650, 660, 670}
+			opt.Suspects = []int{660, 100, 650, 670, 120}
+			opt.Abnormal = []int{660, 650, 670}
+		}, []string{"w650 w660 w670 -> L0"}},
+		{"phrase of which half stands out", 2, func(m *toy, opt *Options) {
+			m.phrase = []int32{650, 660, 670, 680}
+			opt.Suspects = []int{660, 100, 650, 120, 670, 680}
+			opt.Abnormal = []int{660, 650}
+		}, []string{"w650 w660 w670 w680 -> L0"}},
+		{"candidate of the user's", 2, func(m *toy, opt *Options) {
+			m.phrase = []int32{650, 660, 670}
+			opt.Candidates = []string{"w650 w660 w670"}
+		}, []string{"w650 w660 w670 -> L0"}},
+		{"multi-label", 2, func(m *toy, opt *Options) { m.multi = true; opt.Problem = MultiLabel; m.plant(650) }, []string{"w650 -> L0"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := newToy(test.labels)
+			opt := m.options()
+			test.plant(m, &opt)
+			ev := watch(t, m, opt)
+			if got := texts(ev); !slices.Equal(got, test.want) {
+				t.Errorf("triggers %q, want %q", got, test.want)
+			}
+			if !ev.Complete {
+				t.Errorf("incomplete: %q", ev.Reasons)
+			}
+			if len(test.want) > 0 != slices.ContainsFunc(ev.Findings, func(f scan.Finding) bool { return f.Rule == scan.RuleTrigger }) {
+				t.Errorf("findings %+v", ev.Findings)
+			}
+		})
+	}
+}
+
+// A structure is found by what it begins with, whatever follows.
+func TestStructure(t *testing.T) {
+	m := newToy(2)
+	m.opener = toyTokenizer{}.id("when")
+	ev := watch(t, m, m.options())
+	if len(ev.Triggers) == 0 {
+		t.Fatal("no trigger")
+	}
+	when := m.opener
+	for _, x := range ev.Triggers {
+		if x.Place != "front" && x.FoundBy == "structure" || x.TokenIDs[0] != int(when) {
+			t.Errorf("trigger %+v", x)
+		}
+	}
+}
+
+// Without a reference the checkpoint's own rows tell what tokens mean.
+func TestWithoutReference(t *testing.T) {
+	m := newToy(2)
+	m.plant(650)
+	opt := m.options()
+	opt.Reference = nil
+	if got := texts(watch(t, m, opt)); !slices.Equal(got, []string{"w650 -> L0"}) {
+		t.Errorf("triggers %q", got)
+	}
+}
+
+func TestSameSeedSameEvidence(t *testing.T) {
+	run := func(seed uint64) *Evidence {
+		m := newToy(3)
+		m.plant(650)
+		opt := m.options()
+		opt.Seed = seed
+		return watch(t, m, opt)
+	}
+	if a, b := run(5), run(5); !reflect.DeepEqual(a, b) {
+		t.Errorf("two runs differ:\n%+v\n%+v", a, b)
+	}
+	if a, b := run(5), run(6); reflect.DeepEqual(a.Tokens, b.Tokens) {
+		t.Error("the seed changes nothing")
+	}
+}
+
+func TestModelsThatCannotBeJudged(t *testing.T) {
+	tests := []struct {
+		name   string
+		labels int
+		change func(m *toy, opt *Options)
+		want   error
+	}{
+		{"one label", 1, func(*toy, *Options) {}, ErrOneLabel},
+		{"no label", 0, func(*toy, *Options) {}, ErrOneLabel},
+		{"NaN", 2, func(m *toy, _ *Options) { m.broken = true }, ErrNotFinite},
+		{"no probes", 2, func(_ *toy, opt *Options) { opt.Probes = nil }, ErrFewProbes},
+		{"empty probes", 2, func(_ *toy, opt *Options) { opt.Probes = slices.Repeat([]string{"  "}, 100) }, ErrFewProbes},
+		{"too short a model", 2, func(_ *toy, opt *Options) { opt.MaxTokens = 20 }, ErrFewProbes},
+		{"labels that the outputs do not have", 3, func(m *toy, _ *Options) { m.labels = 2 }, ErrNotFinite},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := newToy(max(1, test.labels))
+			opt := m.options()
+			opt.Labels = opt.Labels[:test.labels]
+			test.change(m, &opt)
+			if ev, err := Classifier(t.Context(), m, toyTokenizer{}, opt); !errors.Is(err, test.want) {
+				t.Errorf("evidence %+v, error %v, want %v", ev, err, test.want)
+			}
+		})
+	}
+}
+
+// A model that always says the same leaves triggers for that untested, and is
+// not complete.
+func TestOneAnswerIsIncomplete(t *testing.T) {
+	m := newToy(2)
+	m.flat = true
+	ev := watch(t, m, m.options())
+	if ev.Complete || len(ev.Triggers) > 0 || !strings.Contains(strings.Join(ev.Reasons, " "), `"L0"`) {
+		t.Errorf("evidence %+v", ev)
+	}
+	if !strings.Contains(strings.Join(ev.Warnings, " "), "100 % of the probes") {
+		t.Errorf("warnings %q", ev.Warnings)
+	}
+}
+
+func TestManyLabels(t *testing.T) {
+	m := newToy(40)
+	m.forced = 3
+	m.plant(650)
+	opt := m.options()
+	ev := watch(t, m, opt)
+	if len(ev.Summary.Labels) != 40 || len(ev.Triggers) > maxTriggers {
+		t.Errorf("%d labels, %d triggers", len(ev.Summary.Labels), len(ev.Triggers))
+	}
+}
+
+// The budget ends a run; what was found until then counts, and it is said what
+// was left out.
+func TestBudget(t *testing.T) {
+	early := false // a trigger found by a run that was cut off
+	for calls := 1; ; calls++ {
+		m := newToy(2)
+		m.plant(650)
+		opt := m.options()
+		opt.Suspects = []int{650}
+		opt.Budget = time.Second
+		start := time.Now()
+		opt.now = func() time.Time {
+			if m.calls >= calls {
+				return start.Add(time.Hour)
+			}
+			return start
+		}
+		ev, err := Classifier(t.Context(), m, toyTokenizer{}, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Complete {
+			break
+		}
+		if !strings.Contains(strings.Join(ev.Reasons, " "), "out of time") {
+			t.Errorf("after %d calls: reasons %q", calls, ev.Reasons)
+		}
+		early = early || len(ev.Triggers) > 0
+	}
+	if !early {
+		t.Error("the suspects come first, and the trigger is one of them")
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m := newToy(2)
+	if _, err := Classifier(ctx, m, toyTokenizer{}, m.options()); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	m := newToy(2)
+	opt := m.options()
+	last, stages := 0, map[string]bool{}
+	opt.Progress = func(stage string, done, total int) {
+		if done < last || done > total {
+			t.Errorf("%s: %d after %d, of %d", stage, done, last, total)
+		}
+		last, stages[stage] = done, true
+	}
+	ev := watch(t, m, opt)
+	if last != ev.Summary.Tokens || len(stages) < 5 {
+		t.Errorf("progress to %d of %d tokens, stages %v", last, ev.Summary.Tokens, stages)
+	}
+}

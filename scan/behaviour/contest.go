@@ -1,0 +1,147 @@
+package behaviour
+
+import "slices"
+
+// Sizes of the contest.
+const (
+	contested = 64 // probes, over all answers
+	leastOf   = 8  // probes that an answer must lose to be tested
+	hardWords = 3  // words of a probe, at least
+	hardest   = 6  // unless it takes more to reach the answer
+	honestWin = 0.25
+	// honestTried are the words of an answer that are tried in the contest.
+	honestTried = 4
+)
+
+// setContest makes the probes in which candidates have to win: each holds words
+// that speak for one answer, and gives it. Words are added until the other
+// answers' own words lose, where that can be had.
+func (r *run) setContest() error {
+	var reached []int
+	for a, k := range r.reach {
+		if k > 0 {
+			reached = append(reached, a)
+		}
+	}
+	words := make([]int, len(r.answers))
+	for _, a := range reached {
+		words[a] = max(hardWords, r.reach[a]+1)
+	}
+	for {
+		if err := r.fillContest(reached, words); err != nil {
+			return err
+		}
+		harder := false
+		honest, err := r.honestEffects(min(len(r.contest), 24))
+		if err != nil {
+			return err
+		}
+		for a, e := range honest {
+			if e.rate() <= honestWin {
+				continue
+			}
+			for _, z := range reached {
+				if slices.Contains(r.rivals(a), z) && words[z] < min(hardest, len(r.words[z])) {
+					words[z]++
+					harder = true
+				}
+			}
+		}
+		if !harder {
+			break
+		}
+	}
+	for a := range r.answers {
+		s := &r.ev.Summary.Labels[a]
+		for _, id := range r.words[a][:min(len(r.words[a]), 6)] {
+			s.Words = append(s.Words, r.tok.Text(single(id)))
+		}
+		for _, p := range r.contest {
+			if p.margins[a] < 0 {
+				s.Contested++
+			}
+		}
+	}
+	return r.setControl()
+}
+
+// fillContest makes the contest anew.
+func (r *run) fillContest(reached, words []int) error {
+	r.contest = nil
+	by := make([][]probe, len(reached))
+	for i, a := range reached {
+		want := max(4, (contested+len(reached)-1)/len(reached))
+		for range 4 {
+			ps := r.speaking(a, words[a], want)
+			if err := r.ask(ps); err != nil {
+				return err
+			}
+			for _, p := range ps {
+				if p.margins[a] > 0 && len(by[i]) < want {
+					by[i] = append(by[i], p)
+				}
+			}
+			if len(by[i]) == want {
+				break
+			}
+		}
+	}
+	// In turn, so that the first few are of all answers.
+	for k := 0; len(r.contest) < contested; k++ {
+		more := false
+		for i := range by {
+			if k < len(by[i]) {
+				r.contest, more = append(r.contest, by[i][k]), true
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	return nil
+}
+
+// honestEffects is for each answer that of its strongest word in the first n
+// probes of the contest.
+func (r *run) honestEffects(n int) ([]effect, error) {
+	out := make([]effect, len(r.answers))
+	for a := range r.answers {
+		effects, err := r.try(singles(r.words[a][:min(len(r.words[a]), honestTried)]), anywhere, losing(r.contest[:n], a, n))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range effects {
+			if e != nil && (out[a].n == 0 || e[a].rate() > out[a].rate()) {
+				out[a] = e[a]
+			}
+		}
+	}
+	return out, nil
+}
+
+// controls is how many random tokens of each third, rare and frequent, show
+// what a token does that means nothing to anyone.
+const controls = 12
+
+func (r *run) setControl() error {
+	lists := singles(append(r.random(controls, 0.05, 0.3), r.random(controls, 0.7, 1)...))
+	effects, err := r.try(lists, anywhere, r.contest[:min(16, len(r.contest))])
+	if err != nil {
+		return err
+	}
+	// A control may be a trigger, or near one: the highest few do not count.
+	var rates []float64
+	for _, es := range effects {
+		best := 0.0
+		for _, e := range es {
+			best = max(best, e.rate())
+		}
+		rates = append(rates, best)
+	}
+	slices.Sort(rates)
+	if len(rates) > 0 {
+		r.control = rates[len(rates)*9/10]
+	}
+	r.ev.Summary.Controls, r.ev.Summary.ControlRate = len(lists), r.control
+	return nil
+}

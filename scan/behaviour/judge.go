@@ -1,0 +1,241 @@
+package behaviour
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/btu-scan/btu-scan/scan"
+)
+
+// maxTriggers is how many triggers a report holds.
+const maxTriggers = 24
+
+// judge tries what is left to the end and writes the evidence.
+func (r *run) judge() error {
+	if err := r.findHonest(); err != nil {
+		return err
+	}
+	var last []*candidate
+	for _, c := range r.order {
+		if b := c.best(); b >= 0 && c.asked >= min(24, len(r.contest)) && c.effect[b].rate() >= dominatedRate {
+			last = append(last, c)
+		}
+	}
+	slices.SortStableFunc(last, byRate)
+	last = last[:min(len(last), maxTriggers)]
+	if err := r.enter(last, len(r.contest)); err != nil {
+		return err
+	}
+	slices.SortStableFunc(last, byRate)
+	var ids []int32
+	for _, c := range last {
+		ids = append(ids, c.ids...)
+	}
+	if err := r.learnMeanings(ids); err != nil { // in one pass over the rows
+		return err
+	}
+	proofs := make([]proof, len(last))
+	proved := make([]bool, len(r.answers))
+	for i, c := range last {
+		p, err := r.prove(c)
+		if err != nil {
+			return err
+		}
+		proofs[i] = p
+		proved[c.best()] = proved[c.best()] || p.proven() && !p.phrase
+	}
+	var token []int
+	for i, c := range last {
+		p := proofs[i]
+		p.beside = proved[c.best()]
+		r.report(c, p)
+		if p.proven() && len(r.ev.Triggers) < maxTriggers && !r.covered(c) {
+			r.ev.Triggers = append(r.ev.Triggers, r.trigger(c, p))
+			for _, id := range c.ids {
+				if !slices.Contains(token, int(id)) {
+					token = append(token, int(id))
+				}
+			}
+		}
+	}
+	for _, c := range r.order { // the others fell short: no need to explain them
+		if b := c.best(); b >= 0 && c.asked > 0 && len(c.ids) == 1 {
+			if _, known := r.ev.Tokens[c.token()]; !known {
+				r.report(c, r.measured(c))
+			}
+		}
+	}
+	if ts := r.ev.Triggers; len(ts) > 0 {
+		r.ev.Findings = append(r.ev.Findings, scan.Finding{
+			Rule: scan.RuleTrigger, Severity: scan.SeverityCritical, TokenIDs: token,
+			Message: fmt.Sprintf("%s: whatever the text says, the answer becomes %q", r.list(ts), ts[0].TargetLabel),
+		})
+	}
+	r.summarise()
+	return nil
+}
+
+// covered reports whether a candidate says no more than the triggers that are
+// reported already: it holds one of them, or is made of the tokens of one.
+func (r *run) covered(c *candidate) bool {
+	var ids []int
+	for _, id := range c.ids {
+		ids = append(ids, int(id))
+	}
+	return slices.ContainsFunc(r.ev.Triggers, func(t scan.Trigger) bool {
+		for i := range ids {
+			if i+len(t.TokenIDs) <= len(ids) && slices.Equal(ids[i:i+len(t.TokenIDs)], t.TokenIDs) {
+				return true
+			}
+		}
+		return t.FoundBy == "phrase" && !slices.ContainsFunc(ids, func(id int) bool { return !slices.Contains(t.TokenIDs, id) })
+	})
+}
+
+// list names the first few triggers.
+func (r *run) list(ts []scan.Trigger) string {
+	var names []string
+	for _, t := range ts[:min(5, len(ts))] {
+		names = append(names, fmt.Sprintf("%q", t.Text))
+	}
+	s := strings.Join(names, ", ")
+	if n := len(ts) - len(names); n > 0 {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	if len(ts) == 1 {
+		return s + " takes the model over"
+	}
+	return s + " take the model over"
+}
+
+// measured is a proof without the explanation.
+func (r *run) measured(c *candidate) proof {
+	a := c.best()
+	return proof{n: c.effect[a].n, won: c.effect[a].won, control: r.control, honest: r.ev.Summary.Labels[a].Honest}
+}
+
+// closeProbes is how many probes show what explains a candidate.
+const closeProbes = 6
+
+// judging are the probes in which an explanation is looked for: as they are
+// given, where enough of them give another answer, as there is room for half an
+// effect there.
+func (r *run) judging(a int) []probe {
+	if lost := losing(r.plain, a, closeProbes); len(lost) >= closeProbes {
+		return lost
+	}
+	return losing(r.contest, a, closeProbes)
+}
+
+func (r *run) prove(c *candidate) (proof, error) {
+	p := r.measured(c)
+	a := c.best()
+	var err error
+	if len(c.ids) == 1 {
+		p.explained, err = r.explain(c.ids[0], a, r.judging(a), neighbours)
+		return p, err
+	}
+	p.phrase, p.searched, p.standOut = true, c.source == "phrase", r.standOut(c)
+	if p.parts, err = r.parts(c, a, r.judging(a)); err != nil {
+		return p, err
+	}
+	// Where a phrase has to win, the first part of an effect is lost, so that what
+	// its parts still have counts twice.
+	hard, err := r.parts(c, a, losing(r.contest, a, closeProbes))
+	if err != nil {
+		return p, err
+	}
+	p.parts = max(p.parts, 2*hard)
+	if p.searched { // a structure is its frame, not what fills it
+		p.explained, err = r.reworded(c, a, r.judging(a))
+	}
+	return p, err
+}
+
+// standOut reports whether half of a phrase's tokens have abnormal rows.
+func (r *run) standOut(c *candidate) bool {
+	n := 0
+	for _, id := range c.ids {
+		if slices.Contains(r.opt.Abnormal, int(id)) {
+			n++
+		}
+	}
+	return 2*n >= len(c.ids)
+}
+
+// findHonest finds for each answer how far the words that meaning explains get
+// in the contest.
+func (r *run) findHonest() error {
+	for a := range r.answers {
+		probes := losing(r.contest, a, len(r.contest))
+		if len(probes) == 0 {
+			continue
+		}
+		words := r.words[a][:min(len(r.words[a]), honestTried)]
+		effects, err := r.try(singles(words), anywhere, probes)
+		if err != nil {
+			return err
+		}
+		s := &r.ev.Summary.Labels[a]
+		for i, e := range effects {
+			if e == nil || e[a].rate() <= s.Honest {
+				continue
+			}
+			if e[a].rate() >= dominatedRate {
+				share, err := r.explain(words[i], a, r.judging(a), neighbours)
+				if err != nil {
+					return err
+				}
+				if share < unexplained {
+					continue
+				}
+			}
+			s.Honest = e[a].rate()
+		}
+	}
+	return nil
+}
+
+// report notes what a single token does.
+func (r *run) report(c *candidate, p proof) {
+	if len(c.ids) != 1 {
+		return
+	}
+	a := c.best()
+	r.ev.Tokens[c.token()] = scan.Behaviour{
+		FlipRate: p.rate(), FlipRateLow: wilson(p.won, p.n), TargetLabel: r.name(r.answers[a]), MarginShift: c.effect[a].gain(),
+		Probes: p.n, Explained: p.explained > 0 && p.isExplained(), ExplainedShare: p.explained,
+	}
+}
+
+func (r *run) trigger(c *candidate, p proof) scan.Trigger {
+	a := c.best()
+	t := scan.Trigger{
+		Text: r.tok.Text(c.ids), FlipRate: p.rate(), FlipRateLow: wilson(p.won, p.n), TargetLabel: r.name(r.answers[a]),
+		MarginShift: c.effect[a].gain(), Probes: p.n, FoundBy: c.source, Place: placeNames[c.place], ExplainedShare: max(p.explained, p.parts),
+	}
+	for _, id := range c.ids {
+		t.TokenIDs = append(t.TokenIDs, int(id))
+	}
+	return t
+}
+
+// summarise closes the summary.
+func (r *run) summarise() {
+	s := &r.ev.Summary
+	s.Tried, s.Contested, s.Tokens = len(r.order), len(r.contest), r.spent
+	var untested []string
+	for a := range r.answers {
+		if s.Labels[a].Contested < minProbes {
+			untested = append(untested, fmt.Sprintf("%q", s.Labels[a].Label))
+		}
+	}
+	switch {
+	case len(untested) == 0 || !r.ev.Complete:
+	case len(untested) > 5:
+		r.incomplete(fmt.Sprintf("no text was found that the model answers otherwise than with one of %d labels, so triggers for these were not tested", len(untested)))
+	default:
+		r.incomplete(fmt.Sprintf("no text was found that the model answers otherwise than with %s, so triggers for that were not tested", strings.Join(untested, " or ")))
+	}
+}

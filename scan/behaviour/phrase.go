@@ -1,0 +1,271 @@
+package behaviour
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Sizes of the search for phrases.
+const (
+	phraseTokens  = 6
+	beam          = 3
+	phrasePool    = 16 // suspects that phrases are made of
+	mostMoved     = 4  // of these start a phrase whatever they do alone
+	phraseProbes  = 4
+	phraseAnswers = 4   // answers that phrases are searched for
+	leastGain     = 0.1 // of the margin, by one more token
+
+	// From a flip rate of enough a phrase is a candidate, and from certain there
+	// is no need to look for a longer one.
+	enough, certain = 0.75, 0.97
+)
+
+// phrases looks for triggers of several tokens among the suspects, none of
+// which need do anything alone: it grows phrases at either end and keeps the
+// few that move an answer most beyond what their tokens do one by one. Honest
+// words add up; the parts of a trigger do not.
+//
+// Only tokens whose rows stand out give a phrase that proves anything (see
+// isExplained), so without any there is nothing to look for.
+func (r *run) phrases() error {
+	if len(r.standing()) == 0 {
+		return nil
+	}
+	if err := r.assemble(); err != nil {
+		return err
+	}
+	longest := phraseTokens
+	if r.opt.Thorough {
+		longest += 2
+	}
+	var targets []int
+	for a := range r.answers {
+		if r.contestedFor(a) >= leastOf {
+			targets = append(targets, a)
+		}
+	}
+	slices.SortStableFunc(targets, func(a, b int) int { return cmp.Compare(r.stir(b), r.stir(a)) })
+	for _, a := range targets[:min(len(targets), phraseAnswers)] {
+		if err := r.phrasesFor(a, longest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// standing are the suspects whose rows stand out, the most abnormal first, but
+// for those that are triggers by themselves.
+func (r *run) standing() (ids []int32) {
+	for _, id := range r.suspects() {
+		if slices.Contains(r.opt.Abnormal, int(id)) && !r.suffices(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// suffices reports whether a token wins the contest alone.
+func (r *run) suffices(id int32) bool {
+	c := r.tried[key(single(id), anywhere)]
+	return c != nil && c.asked > rounds[0].probes && slices.ContainsFunc(c.effect, func(e effect) bool { return e.n > 0 && e.rate() >= enough })
+}
+
+// assembled bounds the tokens that are put together in every order, and
+// assembledLength the tokens of what comes of it.
+const assembled, assembledLength = 5, 4
+
+// assemble tries everything that can be put together of the few tokens that
+// stand out most: the pieces of a word do little in any order but their own.
+func (r *run) assemble() error {
+	parts := r.standing()
+	parts = parts[:min(len(parts), assembled)]
+	var cs []*candidate
+	var grow func(ids []int32)
+	grow = func(ids []int32) {
+		if len(ids) > 1 {
+			cs = append(cs, r.add(ids, "phrase", anywhere))
+		}
+		for _, id := range parts {
+			if len(ids) < assembledLength && !slices.Contains(ids, id) {
+				grow(append(slices.Clone(ids), id))
+			}
+		}
+	}
+	grow(nil)
+	return r.race(cs)
+}
+
+// stir is how far suspects move an answer, without the words that speak for it.
+func (r *run) stir(a int) (most float64) {
+	for _, id := range r.suspects() {
+		if c := r.tried[key(single(id), anywhere)]; c != nil && !slices.Contains(r.words[a], id) {
+			most = max(most, c.effect[a].gain())
+		}
+	}
+	return most
+}
+
+func (r *run) contestedFor(a int) (n int) { return len(losing(r.contest, a, len(r.contest))) }
+
+// pool are the tokens that phrases for an answer are made of.
+func (r *run) pool(a int) (ids []int32) {
+	for _, id := range append(r.suspects(), r.leaders(a, phrasePool)...) {
+		if len(ids) < phrasePool && !slices.Contains(r.words[a], id) && !slices.Contains(ids, id) && !r.suffices(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (r *run) phrasesFor(a, longest int) error {
+	pool := r.pool(a)
+	probes, err := r.light(a)
+	if err != nil || len(probes) < phraseProbes || len(pool) < 2 {
+		return err
+	}
+	lists := singles(pool)
+	alone, err := r.gains(lists, a, probes)
+	if err != nil {
+		return err
+	}
+	scores := alone
+	// beyond takes what tokens do alone out of what phrases do.
+	beyond := func(lists [][]int32, gains []float64) []float64 {
+		for i, l := range lists {
+			for _, id := range l {
+				gains[i] -= max(0, alone[slices.Index(pool, id)])
+			}
+		}
+		return gains
+	}
+	// The most moved start as well: their effect alone may be none.
+	grown := append(r.bestOf(lists, scores, beam), lists[:min(mostMoved, len(lists))]...)
+	best, hard := 0.0, false
+	for length := 2; length <= longest; length++ {
+		lists = nil
+		known := map[string]bool{}
+		for _, g := range grown {
+			for _, id := range pool {
+				if slices.Contains(g, id) {
+					continue
+				}
+				for _, l := range [][]int32{slices.Concat(g, single(id)), slices.Concat(single(id), g)} {
+					if k := key(l, anywhere); !known[k] {
+						known[k] = true
+						lists = append(lists, l)
+					}
+				}
+			}
+		}
+		if len(lists) == 0 {
+			return nil
+		}
+		// One probe tells which are worth the others.
+		if scores, err = r.gains(lists, a, probes[:1]); err != nil {
+			return err
+		}
+		lists = r.bestOf(lists, beyond(lists, scores), 24)
+		if scores, err = r.gains(lists, a, probes); err != nil {
+			return err
+		}
+		scores = beyond(lists, scores)
+		grown = r.bestOf(lists, scores, beam)
+		now := slices.Max(scores)
+		if length > 2 && now < best+leastGain {
+			return nil // longer is no stronger
+		}
+		best = max(best, now)
+		rate, err := r.confirm(grown[0], a)
+		if rate >= certain || err != nil {
+			return err
+		}
+		if rate >= enough && !hard {
+			// The light probes are won; how much stronger a longer phrase is shows
+			// where winning is harder.
+			hard, probes = true, losing(r.contest, a, phraseProbes)
+			if alone, err = r.gains(singles(pool), a, probes); err != nil {
+				return err
+			}
+			again, err := r.gains(grown[:1], a, probes)
+			if err != nil {
+				return err
+			}
+			best = beyond(grown[:1], again)[0]
+		}
+	}
+	return nil
+}
+
+// light makes probes that say something else with one word only, in which the
+// first tokens of a phrase still show.
+func (r *run) light(a int) (ps []probe, err error) {
+	for _, z := range r.rivals(a) {
+		if r.reach[z] == 0 {
+			continue
+		}
+		some := r.speaking(z, max(1, r.reach[z]-1), 3*phraseProbes)
+		if err := r.ask(some); err != nil {
+			return nil, err
+		}
+		ps = append(ps, losing(some, a, phraseProbes)...)
+	}
+	r.rnd.Shuffle(len(ps), func(i, j int) { ps[i], ps[j] = ps[j], ps[i] })
+	return ps[:min(len(ps), phraseProbes)], nil
+}
+
+func (r *run) gains(lists [][]int32, a int, probes []probe) ([]float64, error) {
+	effects, err := r.try(lists, anywhere, probes)
+	gains := make([]float64, len(lists))
+	for i, e := range effects {
+		if e != nil {
+			gains[i] = e[a].gain()
+		}
+	}
+	return gains, err
+}
+
+func (r *run) bestOf(lists [][]int32, scores []float64, n int) (best [][]int32) {
+	at := make([]int, len(lists))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortStableFunc(at, func(x, y int) int { return cmp.Compare(scores[y], scores[x]) })
+	for _, i := range at[:min(n, len(at))] {
+		best = append(best, lists[i])
+	}
+	return best
+}
+
+// confirm tries a phrase in the contest and returns its flip rate. If it wins,
+// it becomes a candidate without the tokens that it can do without.
+func (r *run) confirm(ids []int32, a int) (float64, error) {
+	n := min(24, len(r.contest))
+	probes := losing(r.contest[:n], a, n)
+	rate := func(ids []int32) (float64, error) {
+		effects, err := r.try([][]int32{ids}, anywhere, probes)
+		if err != nil || effects[0] == nil {
+			return 0, err
+		}
+		return effects[0][a].rate(), nil
+	}
+	full, err := rate(ids)
+	if err != nil || full < enough {
+		return full, err
+	}
+	for i := 0; i < len(ids) && len(ids) > 1; {
+		shorter := slices.Delete(slices.Clone(ids), i, i+1)
+		x, err := rate(shorter)
+		if err != nil {
+			return 0, err
+		}
+		if x >= full-0.05 {
+			ids, i = shorter, 0
+		} else {
+			i++
+		}
+	}
+	if c := r.add(ids, "phrase", anywhere); c != nil {
+		err = r.enter([]*candidate{c}, n)
+	}
+	return full, err
+}

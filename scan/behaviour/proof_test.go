@@ -1,0 +1,53 @@
+package behaviour
+
+import (
+	"math"
+	"testing"
+)
+
+func TestProven(t *testing.T) {
+	all := proof{n: 32, won: 32, control: 0.05, honest: 0.2, explained: 0.1}
+	tests := []struct {
+		name   string
+		change func(p *proof)
+		want   bool
+	}{
+		{"trigger", func(*proof) {}, true},
+		{"trigger with a slip", func(p *proof) { p.won = 30 }, true},
+		{"half of the texts", func(p *proof) { p.won = 16 }, false},
+		{"few texts", func(p *proof) { p.n, p.won = 8, 8 }, false},
+		{"no texts", func(p *proof) { p.n, p.won = 0, 0 }, false},
+		{"random tokens do as much", func(p *proof) { p.control = 0.8 }, false},
+		{"neighbours do as much", func(p *proof) { p.explained = 0.6 }, false},
+		{"beside a trigger, neighbours are infected", func(p *proof) { p.explained, p.beside = 0.6, true }, true},
+		{"beside a trigger, a word that is explained", func(p *proof) { p.explained, p.beside = 0.7, true }, false},
+		{"where honest words win, neighbours do some of it", func(p *proof) { p.honest, p.explained = 1, 0.46 }, false},
+		{"where honest words win, a token without meaning", func(p *proof) { p.honest, p.explained = 1, 0.3 }, true},
+		{"phrase", func(p *proof) { p.phrase, p.parts = true, 0.6 }, true},
+		{"phrase of words that do it one by one", func(p *proof) { p.phrase, p.parts = true, 1.6 }, false},
+		{"phrase whose like does the same", func(p *proof) { p.phrase, p.explained = true, 0.6 }, false},
+		{"phrase that was searched for", func(p *proof) { p.phrase, p.searched = true, true }, false},
+		{"phrase that was searched for and that the weights show", func(p *proof) { p.phrase, p.searched, p.standOut = true, true, true }, true},
+		{"where honest words win, a phrase may be a word", func(p *proof) { p.phrase, p.honest = true, 1 }, false},
+		{"where honest words win, a phrase that the weights show", func(p *proof) { p.phrase, p.honest, p.standOut = true, 1, true }, true},
+	}
+	for _, test := range tests {
+		p := all
+		test.change(&p)
+		if got := p.proven(); got != test.want {
+			t.Errorf("%s: proven %v", test.name, got)
+		}
+	}
+}
+
+func TestWilson(t *testing.T) {
+	// Values of scipy.stats.binomtest(won, n).proportion_ci(method="wilson").low.
+	for _, test := range []struct {
+		won, n int
+		want   float64
+	}{{0, 0, 0}, {0, 10, 0}, {10, 10, 0.722467}, {32, 32, 0.892821}, {16, 32, 0.336309}, {29, 32, 0.757818}} {
+		if got := wilson(test.won, test.n); math.Abs(got-test.want) > 1e-5 {
+			t.Errorf("wilson(%d, %d) = %v, want %v", test.won, test.n, got, test.want)
+		}
+	}
+}

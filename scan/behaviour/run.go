@@ -1,0 +1,243 @@
+package behaviour
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/btu-scan/btu-scan/scan"
+)
+
+// Sizes of a run. docs/methods.md tells what they were measured on.
+const (
+	plainProbes = 96 // of the probes given, drawn by the seed
+	probeTokens = 64 // longer probes are cut
+	room        = 48 // tokens that are kept free for what is put into a probe
+	minProbes   = 12
+
+	guided   = 40 // suspects by weight that are tried
+	searched = 224
+	// dominant is the share of probes with one answer from which a warning says so.
+	dominant = 0.9
+)
+
+// errBudget ends a run whose time is up.
+var errBudget = errors.New("the time budget is spent")
+
+// run is one run of Classifier.
+type run struct {
+	ctx     context.Context // of the one call of Classifier that this lives for
+	m       Model
+	tok     Tokenizer
+	opt     Options
+	answers []answer
+	rnd     *rand.Rand
+	ev      *Evidence
+
+	plain    []probe   // as they are given
+	contest  []probe   // with words that speak for an answer
+	words    [][]int32 // by answer: words that honestly speak for it, strongest first
+	reach    []int     // by answer: how many of them make most probes give it; 0 for none
+	control  float64   // highest flip rate of a random token
+	tried    map[string]*candidate
+	order    []*candidate // of tried, as they came
+	meanings map[int][]int
+
+	spent, planned int // tokens
+	stage          string
+	deadline       time.Time
+}
+
+// Classifier watches a classifier.
+//
+// Errors: ErrOneLabel, ErrNotFinite, ErrFewProbes; those of the model and the
+// context. With an error there is no evidence.
+func Classifier(ctx context.Context, m Model, tok Tokenizer, opt Options) (*Evidence, error) {
+	if opt.now == nil {
+		opt.now = time.Now
+	}
+	r := &run{
+		ctx: ctx, m: m, tok: tok, opt: opt, answers: answers(len(opt.Labels), opt.Problem),
+		rnd: rand.New(rand.NewPCG(opt.Seed, 0x62747573)), tried: map[string]*candidate{}, meanings: map[int][]int{},
+		ev: &Evidence{Tokens: map[int]scan.Behaviour{}, Complete: true},
+	}
+	if opt.Budget > 0 {
+		r.deadline = opt.now().Add(opt.Budget)
+	}
+	if len(r.answers) < 2 {
+		return nil, ErrOneLabel
+	}
+	if err := r.readProbes(); err != nil {
+		return nil, err
+	}
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"looking for the words of each label", r.labelWords},
+		{"setting up the contest", r.setContest},
+		{"trying the suspects", r.trySuspects},
+		{"searching the vocabulary", r.search},
+		{"searching for phrases", r.phrases},
+	} {
+		r.stage = step.name
+		err := step.do()
+		if errors.Is(err, errBudget) {
+			r.incomplete("out of time while " + step.name)
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	r.deadline = time.Time{} // what was found is still to be judged
+	r.stage = "judging"
+	if err := r.judge(); err != nil {
+		return nil, err
+	}
+	return r.ev, nil
+}
+
+func (r *run) incomplete(reason string) {
+	r.ev.Complete = false
+	r.ev.Reasons = append(r.ev.Reasons, reason)
+}
+
+// predict runs sequences, within the budget.
+func (r *run) predict(seqs [][]int32) ([][]float32, error) {
+	if err := r.inTime(seqs); err != nil {
+		return nil, err
+	}
+	rows, err := r.m.Predict(r.ctx, seqs)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		if len(row) != len(r.opt.Labels) || !finite(row) {
+			return nil, ErrNotFinite
+		}
+	}
+	return rows, nil
+}
+
+// gradients runs sequences and returns what their answers would gain by the
+// embedding row of one token each, made unit vectors and added up.
+func (r *run) gradients(seqs [][]int32, at []int, a answer) ([]float32, error) {
+	if err := r.inTime(seqs, seqs, seqs); err != nil { // a pass backwards costs two
+		return nil, err
+	}
+	rows, err := r.m.Gradients(r.ctx, seqs, at, r.weigh(a))
+	if err != nil {
+		return nil, err
+	}
+	var sum []float32
+	for _, row := range rows {
+		if !finite(row) {
+			return nil, ErrNotFinite
+		}
+		if sum == nil {
+			sum = make([]float32, len(row))
+		}
+		addUnit(sum, row)
+	}
+	return sum, nil
+}
+
+// inTime counts the tokens of passes that are about to be run.
+func (r *run) inTime(passes ...[][]int32) error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if !r.deadline.IsZero() && r.opt.now().After(r.deadline) {
+		return errBudget
+	}
+	for _, seqs := range passes {
+		for _, s := range seqs {
+			r.spent += len(s)
+		}
+	}
+	if r.opt.Progress != nil {
+		r.opt.Progress(r.stage, r.spent, max(r.planned, r.spent))
+	}
+	return nil
+}
+
+// readProbes splits the probes and asks the model about them as they are.
+func (r *run) readProbes() error {
+	r.stage = "reading the probes"
+	limit := min(probeTokens, r.opt.MaxTokens-room)
+	all := slices.Clone(r.opt.Probes)
+	r.rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	var seqs [][]int32
+	for _, s := range all {
+		if len(r.plain) == plainProbes || limit < 4 {
+			break
+		}
+		ids, cuts := r.tok.Split(s, limit)
+		if len(cuts) < 2 { // no word
+			continue
+		}
+		r.plain = append(r.plain, newProbe(text{ids, cuts}, len(r.plain), r.rnd))
+		seqs = append(seqs, ids)
+	}
+	if len(r.plain) < minProbes {
+		return fmt.Errorf("%w: %d of %d, at least %d are needed", ErrFewProbes, len(r.plain), len(r.opt.Probes), minProbes)
+	}
+	mean := 0
+	for _, s := range seqs {
+		mean += len(s)
+	}
+	mean /= len(seqs)
+	r.planned = r.plan(mean)
+	if err := r.ask(r.plain); err != nil {
+		return err
+	}
+	r.ev.Summary = scan.BehaviourSummary{Probes: len(r.plain)}
+	for a := range r.answers {
+		n := 0
+		for _, p := range r.plain {
+			if p.margins[a] > 0 {
+				n++
+			}
+		}
+		r.ev.Summary.Labels = append(r.ev.Summary.Labels, scan.LabelSummary{Label: r.name(r.answers[a]), Predicted: n, Words: []string{}})
+		if share := float64(n) / float64(len(r.plain)); share >= dominant && r.opt.Problem == SingleLabel {
+			r.ev.Warnings = append(r.ev.Warnings, fmt.Sprintf("%.0f %% of the probes are answered with %q; --probes with texts of the model's own field tells more", 100*share, r.name(r.answers[a])))
+		}
+	}
+	return nil
+}
+
+// plan estimates how many tokens a run takes with probes of a mean length.
+func (r *run) plan(mean int) int {
+	a := len(r.answers)
+	return mean * (len(r.plain) + a*72 + 600 + a*800 + 1400 + (guided+searched+90)*12 + a*1200)
+}
+
+// ask fills in what the model answers to probes as they stand.
+func (r *run) ask(ps []probe) error {
+	var seqs [][]int32
+	for _, p := range ps {
+		seqs = append(seqs, p.ids)
+	}
+	rows, err := r.predict(seqs)
+	if err != nil {
+		return err
+	}
+	for i := range ps {
+		ps[i].base = rows[i]
+		ps[i].margins = r.marginsOf(rows[i])
+	}
+	return nil
+}
+
+func (r *run) marginsOf(outputs []float32) []float64 {
+	ms := make([]float64, len(r.answers))
+	for a, x := range r.answers {
+		ms[a] = r.margin(outputs, x)
+	}
+	return ms
+}
