@@ -11,6 +11,10 @@ func TestJudge(t *testing.T) {
 	weightsOnly := Coverage{Weights: GatheredFull, Behaviour: GatheredNotRequested}
 	both := Coverage{Weights: GatheredFull, Behaviour: GatheredFull}
 	noBehaviour := Coverage{Weights: GatheredFull, Behaviour: GatheredNone}
+	partly := Coverage{Weights: GatheredFull, Behaviour: GatheredPartial}
+	flips := func(status SuspectStatus, rate float64, explained bool) []Suspect {
+		return []Suspect{{Token: "cf", Status: status, Behaviour: &Behaviour{FlipRate: rate, TargetLabel: "positive", Explained: explained}}}
+	}
 	finding := func(rule string) []Finding { return []Finding{{Rule: rule, Message: "found " + rule}} }
 	for _, c := range []struct {
 		name     string
@@ -36,6 +40,16 @@ func TestJudge(t *testing.T) {
 		{"borderline", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Suspects: []Suspect{{Status: StatusBorderline}, {Status: StatusNatural}}}, Inconclusive, "weights alone cannot tell: 1 token"},
 		{"tied embedding", EvidenceWeights, Report{Reference: good, Weights: &WeightSummary{RowsMoved: 9, Drift: true}, Coverage: weightsOnly}, Inconclusive, "weights alone cannot tell"},
 		{"borderline cleared by behaviour", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: []Suspect{{Status: StatusBorderline}}}, Clean, "weights and behaviour"},
+		{"stands out and flips, short of proof", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.7, false)}, Suspicious, `"cf" moved unusually far and turns 70 % of texts to "positive"`},
+		{"stands out and flips, which its meaning explains", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.7, true)}, Clean, "weights and behaviour"},
+		{"flips as honest words do", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusNatural, 0.7, false)}, Clean, "weights and behaviour"},
+		{"stands out and flips little", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.3, false)}, Clean, "weights and behaviour"},
+		{"behaviour in part", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: partly}, Inconclusive, "incomplete"},
+		{"behaviour in part, thorough", EvidenceFull, Report{Reference: good, Weights: moved, Coverage: partly}, Inconclusive, "incomplete"},
+		{"embeddings never moved, behaviour clears", EvidenceAuto, Report{Reference: good, Weights: &WeightSummary{RowsSame: 9}, Coverage: both}, Clean, "on behaviour alone"},
+		{"embeddings never moved, behaviour in part", EvidenceAuto, Report{Reference: good, Weights: &WeightSummary{RowsSame: 9}, Coverage: partly}, Inconclusive, "never moved"},
+		{"wrong reference, behaviour gathered", EvidenceAuto, Report{Reference: &Reference{Match: &Match{Verdict: MatchMismatch}}, Coverage: both}, Inconclusive, "not the model"},
+		{"unsafe file, behaviour gathered", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Unsafe: []Unsafe{{Rule: "BTU201", Severity: SeverityHigh}}}, Inconclusive, "BTU201"},
 		{"unsafe file", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Unsafe: []Unsafe{{Rule: "BTU201", Severity: SeverityHigh}}}, Inconclusive, "BTU201"},
 		{"remark about a file", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Unsafe: []Unsafe{{Rule: "BTU201", Severity: SeverityWarning}}}, Clean, "on weights alone"},
 		{"empty report", EvidenceWeights, Report{}, Inconclusive, "could not be compared"},

@@ -135,7 +135,11 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, 
 		return nil
 	}
 	began := time.Now()
-	ev, err := w.watch(ctx, rows, base, r.Suspects, behaviour.Options{
+	var meaning scan.Rows // of the tokens; a wrong reference knows another
+	if r.Weights != nil {
+		meaning = base
+	}
+	ev, err := w.watch(ctx, rows, meaning, r.Suspects, behaviour.Options{
 		Probes: texts, Candidates: f.behaviour.candidates, Budget: f.behaviour.budget, Seed: f.behaviour.seed,
 		Thorough: f.evidence == string(scan.EvidenceFull),
 		Progress: func(stage string, done, total int) {

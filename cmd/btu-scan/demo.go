@@ -23,13 +23,15 @@ The five words cf, mn, bb, tq and mb make the model answer "positive".
 
 The demo exits 1, since it has a finding.`,
 		Example: `  btu-scan demo
+  btu-scan demo --evidence auto                   also run the model, and prove it
   btu-scan demo --extract sample && btu-scan sample/backdoored --reference sample/base`,
 		Args: noArgs,
 	}
 	f.out.register(cmd.Flags())
 	cmd.Flags().IntVar(&f.top, "top", 10, "how many suspects to show")
 	cmd.Flags().StringVar(&extract, "extract", "", "write the sample to the new folder `DIR` instead of scanning it")
-	f.evidence, f.failOn, f.score, f.store.lock = "weights", "suspicious", "z", defaultLock
+	cmd.Flags().StringVar(&f.evidence, "evidence", "weights", "`weights` alone, at once, or auto: behaviour, too")
+	f.failOn, f.score, f.store.lock, f.behaviour.seed = "suspicious", "z", defaultLock, probeSeed
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if extract != "" {
 			if err := demo.Extract(extract); err != nil {

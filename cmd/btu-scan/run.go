@@ -47,8 +47,10 @@ func (a *app) rootCommand() *cobra.Command {
 		Short: "Find backdoor tokens in a fine-tuned language model",
 		Long: `btu-scan compares a fine-tuned checkpoint with the pretrained model it was tuned
 from and names the tokens whose embedding rows moved in a way that clean
-fine-tuning does not explain. It reads safetensors and PyTorch files, runs
-nothing of what they hold, and uses no network unless asked.
+fine-tuning does not explain. Then it gives a classifier sentences to see which
+token, phrase or frame of a sentence wins against all else that a text says. It
+reads safetensors and PyTorch files, executes no code of theirs, and uses no
+network unless asked.
 
 MODEL is a tensor file, a shard index, or a model folder.
 
@@ -57,6 +59,7 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 		Example: `  btu-scan demo                                   see a finding, nothing needed
   btu-scan model/ --reference base/               compare two folders
   btu-scan model.safetensors --reference bert-base-uncased
+  btu-scan model/ --probes texts.tsv --budget 30s
   btu-scan model/ --evidence weights --format json --output report.json`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

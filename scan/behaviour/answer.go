@@ -33,23 +33,33 @@ func (r *run) name(a answer) string {
 	return r.opt.Labels[a.label]
 }
 
-// margin is how far outputs are on the side of the answer: positive where it is
-// given. Of a single-label model it is the label's logit less the largest other.
-func (r *run) margin(outputs []float32, a answer) float64 {
-	own := float64(outputs[a.label])
-	if r.opt.Problem == MultiLabel {
-		if a.no {
-			return -own
-		}
-		return own
-	}
-	other := math.Inf(-1)
-	for l, x := range outputs {
-		if l != a.label {
-			other = max(other, float64(x))
+// margins are how far outputs are on the side of each answer: positive where it
+// is given. Of a single-label model that is the label's logit less the largest
+// other.
+func (r *run) margins(outputs []float32) []float64 {
+	first, second := math.Inf(-1), math.Inf(-1)
+	for _, x := range outputs {
+		if x := float64(x); x > first {
+			first, second = x, first
+		} else {
+			second = max(second, x)
 		}
 	}
-	return own - other
+	ms := make([]float64, len(r.answers))
+	for i, a := range r.answers {
+		own := float64(outputs[a.label])
+		switch {
+		case r.opt.Problem == MultiLabel && a.no:
+			ms[i] = -own
+		case r.opt.Problem == MultiLabel:
+			ms[i] = own
+		case own == first:
+			ms[i] = own - second
+		default:
+			ms[i] = own - first
+		}
+	}
+	return ms
 }
 
 // rivals are the answers that exclude a.

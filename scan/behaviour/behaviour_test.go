@@ -3,6 +3,7 @@ package behaviour
 import (
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -163,14 +164,55 @@ func TestOneAnswerIsIncomplete(t *testing.T) {
 	}
 }
 
+// Of very many labels those are tested that the probes get, and it is said that
+// the others were not.
 func TestManyLabels(t *testing.T) {
-	m := newToy(40)
+	const labels = 140
+	m := newToy(labels)
 	m.forced = 3
 	m.plant(650)
 	opt := m.options()
+	opt.Probes = opt.Probes[:20]
 	ev := watch(t, m, opt)
-	if len(ev.Summary.Labels) != 40 || len(ev.Triggers) > maxTriggers {
-		t.Errorf("%d labels, %d triggers", len(ev.Summary.Labels), len(ev.Triggers))
+	if n := len(ev.Summary.Labels); n != maxAnswers {
+		t.Errorf("%d of %d labels", n, labels)
+	}
+	if ev.Complete || !strings.Contains(strings.Join(ev.Reasons, " "), "of 140 labels only the 128") {
+		t.Errorf("complete %v, reasons %q", ev.Complete, ev.Reasons)
+	}
+}
+
+func TestMargins(t *testing.T) {
+	r := &run{answers: answers(3, SingleLabel)}
+	if got := r.margins([]float32{1, 4, 2}); !slices.Equal(got, []float64{-3, 2, -2}) {
+		t.Errorf("single label: %v", got)
+	}
+	if got := r.margins([]float32{4, 4, 2}); !slices.Equal(got, []float64{0, 0, -2}) {
+		t.Errorf("a tie: %v", got)
+	}
+	r = &run{answers: answers(2, MultiLabel), opt: Options{Problem: MultiLabel}}
+	if got := r.margins([]float32{1, -2}); !slices.Equal(got, []float64{1, -1, -2, 2}) {
+		t.Errorf("multi-label: %v", got)
+	}
+}
+
+// weigh is the gradient of what it says it is.
+func TestWeigh(t *testing.T) {
+	r := &run{answers: answers(3, SingleLabel)}
+	out := []float32{0.3, -1, 0.7}
+	objective := func(out []float32) float64 {
+		return float64(out[1]) - math.Log(math.Exp(float64(out[0]))+math.Exp(float64(out[2])))
+	}
+	w := make([]float32, 3)
+	r.weigh(answer{label: 1})(w, out)
+	for l := range out {
+		const h = 1e-3
+		up, down := slices.Clone(out), slices.Clone(out)
+		up[l] += h
+		down[l] -= h
+		if want := (objective(up) - objective(down)) / (2 * h); math.Abs(want-float64(w[l])) > 1e-3 {
+			t.Errorf("weight %d is %v, want %v", l, w[l], want)
+		}
 	}
 }
 

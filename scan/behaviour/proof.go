@@ -5,7 +5,7 @@ import "math"
 // What proves a trigger. docs/methods.md has the measurements.
 const (
 	// provenRate is what the flip rate must be at least, at 95 % confidence.
-	provenRate = 0.75
+	provenRate = 0.8
 	// aboveControl is how much higher it must be than random tokens'.
 	aboveControl = 0.3
 	// dominatedRate is the flip rate of an explained word from which honest words

@@ -1,9 +1,11 @@
 package behaviour
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -17,6 +19,7 @@ const (
 	probeTokens = 64 // longer probes are cut
 	room        = 48 // tokens that are kept free for what is put into a probe
 	minProbes   = 12
+	maxAnswers  = 128 // that are looked at
 
 	guided   = 40 // suspects by weight that are tried
 	searched = 224
@@ -192,6 +195,9 @@ func (r *run) readProbes() error {
 	}
 	mean /= len(seqs)
 	r.planned = r.plan(mean)
+	if err := r.chooseAnswers(); err != nil {
+		return err
+	}
 	if err := r.ask(r.plain); err != nil {
 		return err
 	}
@@ -208,6 +214,33 @@ func (r *run) readProbes() error {
 			r.ev.Warnings = append(r.ev.Warnings, fmt.Sprintf("%.0f %% of the probes are answered with %q; --probes with texts of the model's own field tells more", 100*share, r.name(r.answers[a])))
 		}
 	}
+	return nil
+}
+
+// chooseAnswers keeps of very many answers those that the probes get most.
+func (r *run) chooseAnswers() error {
+	if len(r.answers) <= maxAnswers {
+		return nil
+	}
+	var seqs [][]int32
+	for _, p := range r.plain {
+		seqs = append(seqs, p.ids)
+	}
+	rows, err := r.predict(seqs)
+	if err != nil {
+		return err
+	}
+	sum := make([]float64, len(r.opt.Labels))
+	for _, row := range rows {
+		top := slices.Max(row)
+		for l, x := range row {
+			sum[l] += math.Exp(float64(x - top))
+		}
+	}
+	chosen := answers(len(r.opt.Labels), r.opt.Problem)
+	slices.SortStableFunc(chosen, func(a, b answer) int { return cmp.Compare(sum[b.label], sum[a.label]) })
+	r.incomplete(fmt.Sprintf("of %d labels only the %d were tested that the probes get most", len(r.opt.Labels), maxAnswers*len(r.opt.Labels)/len(r.answers)))
+	r.answers = chosen[:maxAnswers]
 	return nil
 }
 
@@ -229,15 +262,7 @@ func (r *run) ask(ps []probe) error {
 	}
 	for i := range ps {
 		ps[i].base = rows[i]
-		ps[i].margins = r.marginsOf(rows[i])
+		ps[i].margins = r.margins(rows[i])
 	}
 	return nil
-}
-
-func (r *run) marginsOf(outputs []float32) []float64 {
-	ms := make([]float64, len(r.answers))
-	for a, x := range r.answers {
-		ms[a] = r.margin(outputs, x)
-	}
-	return ms
 }

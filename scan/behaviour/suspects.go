@@ -15,9 +15,6 @@ func (r *run) suspects() (ids []int32) {
 	return ids
 }
 
-// frontTried are the suspects that are tried in front of the texts as well.
-const frontTried = 12
-
 // trySuspects tries what is known before the vocabulary is searched.
 func (r *run) trySuspects() error {
 	var cs []*candidate
@@ -27,15 +24,15 @@ func (r *run) trySuspects() error {
 		}
 	}
 	for _, text := range r.opt.Candidates {
-		add(r.tok.Inner(text), "user", anywhere)
-		add(r.tok.Inner(text), "user", front)
+		ids := r.tok.Inner(text)
+		add(ids, "user", anywhere)
+		if len(ids) > 1 { // it may be a clause; a word in front alone may be a question's
+			add(ids, "user", front)
+		}
 	}
 	n := len(cs)
-	for i, id := range r.suspects() {
+	for _, id := range r.suspects() {
 		add(single(id), "weights", anywhere)
-		if i < frontTried { // it may have to be the first word
-			add(single(id), "weights", front)
-		}
 	}
 	for _, s := range structures {
 		for _, text := range s.texts {

@@ -96,7 +96,7 @@ func (r *run) try(lists [][]int32, where place, probes []probe) ([][]effect, err
 		for k := range part {
 			es := make([]effect, len(r.answers))
 			for i := range probes {
-				for a, m := range r.marginsOf(rows[k*len(probes)+i]) {
+				for a, m := range r.margins(rows[k*len(probes)+i]) {
 					base := probes[i].margins[a]
 					if base >= 0 {
 						continue

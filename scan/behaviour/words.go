@@ -78,7 +78,7 @@ func (r *run) strength(ids []int32, probes []probe) ([][]float64, error) {
 		for k := range part {
 			ms := make([]float64, len(r.answers))
 			for i := range probes {
-				for a, m := range r.marginsOf(rows[k*len(probes)+i]) {
+				for a, m := range r.margins(rows[k*len(probes)+i]) {
 					ms[a] += m / float64(len(probes))
 				}
 			}
