@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/btu-scan/btu-scan/internal/kernel"
+	"github.com/btu-scan/btu-scan/scan"
 )
 
 // losing returns the first n probes that do not give an answer.
@@ -89,28 +90,18 @@ func (r *run) parts(c *candidate, a int, probes []probe) (float64, error) {
 // at.
 const neighbours = 10
 
-// learnMeanings finds for tokens their nearest neighbours in the reference: by
-// the cosine between rows from whose mean they are measured, as rows of a
-// language model share a large part that means nothing (Mu and Viswanath 2018,
-// arXiv:1702.01417).
-func (r *run) learnMeanings(ids []int32) error {
+// meaning returns the matrix whose rows say what tokens mean, and its mean row:
+// rows of a language model share a large part that means nothing, so they are
+// measured from it (Mu and Viswanath 2018, arXiv:1702.01417).
+func (r *run) meaning() (scan.Rows, []float32, error) {
 	rows := r.opt.Reference
 	if rows == nil {
 		rows = r.opt.Rows
 	}
-	var ask []int
-	for _, id := range ids {
-		if _, known := r.meanings[int(id)]; !known && int(id) < rows.Len() && !slices.Contains(ask, int(id)) {
-			ask = append(ask, int(id))
-		}
+	if r.mean != nil {
+		return rows, r.mean, nil
 	}
-	if len(ask) == 0 {
-		return nil
-	}
-	dim := rows.Dim()
-	mean := make([]float32, dim)
-	sum := make([]float64, dim)
-	n := 0
+	sum, n := make([]float64, rows.Dim()), 0
 	err := r.eachRow(rows, func(_ int, row []float32) {
 		if !finite(row) {
 			return
@@ -121,23 +112,77 @@ func (r *run) learnMeanings(ids []int32) error {
 		}
 	})
 	if err != nil {
+		return nil, nil, err
+	}
+	r.mean = make([]float32, rows.Dim())
+	for j := range r.mean {
+		r.mean[j] = float32(sum[j] / float64(max(1, n)))
+	}
+	return rows, r.mean, nil
+}
+
+// direction is a token's row from the mean, made a unit vector; nil where it
+// has none.
+func (r *run) direction(id int32) ([]float32, error) {
+	rows, mean, err := r.meaning()
+	if err != nil || int(id) >= rows.Len() {
+		return nil, err
+	}
+	row := make([]float32, rows.Dim())
+	if err := rows.ReadRows(r.ctx, row, int(id)); err != nil || !finite(row) {
+		return nil, err
+	}
+	for j := range row {
+		row[j] -= mean[j]
+	}
+	norm := math.Sqrt(kernel.Dot(row, row))
+	if norm == 0 {
+		return nil, nil
+	}
+	for j := range row {
+		row[j] = float32(float64(row[j]) / norm)
+	}
+	return row, nil
+}
+
+func (r *run) directions(ids []int32) (ds [][]float32, err error) {
+	for _, id := range ids {
+		d, err := r.direction(id)
+		if err != nil {
+			return nil, err
+		}
+		if d != nil {
+			ds = append(ds, d)
+		}
+	}
+	return ds, nil
+}
+
+// learnMeanings finds for tokens their nearest neighbours by cosine.
+func (r *run) learnMeanings(ids []int32) error {
+	rows, mean, err := r.meaning()
+	if err != nil {
 		return err
 	}
-	for j := range mean {
-		mean[j] = float32(sum[j] / float64(max(1, n)))
-	}
-	own := make([][]float32, len(ask))
-	for k, id := range ask {
-		own[k] = make([]float32, dim)
-		if err := rows.ReadRows(r.ctx, own[k], id); err != nil {
+	var ask []int32
+	var own [][]float32
+	for _, id := range ids {
+		if _, known := r.meanings[int(id)]; known || slices.Contains(ask, id) {
+			continue
+		}
+		d, err := r.direction(id)
+		if err != nil {
 			return err
 		}
-		for j := range own[k] {
-			own[k][j] -= mean[j]
+		if d != nil {
+			ask, own = append(ask, id), append(own, d)
 		}
 	}
+	if len(ask) == 0 {
+		return nil
+	}
 	tops := make([][]scored, len(ask))
-	centred := make([]float32, dim)
+	centred := make([]float32, rows.Dim())
 	err = r.eachRow(rows, func(id int, row []float32) {
 		if r.tok.Skip(id) || !finite(row) || id >= r.opt.Rows.Len() {
 			return
@@ -150,15 +195,60 @@ func (r *run) learnMeanings(ids []int32) error {
 			return
 		}
 		for k, q := range own {
-			if id != ask[k] {
+			if int32(id) != ask[k] {
 				tops[k] = highest(tops[k], scored{int32(id), kernel.Dot(q, centred) / norm}, neighbours)
 			}
 		}
 	})
 	for k, id := range ask {
 		for _, s := range tops[k] {
-			r.meanings[id] = append(r.meanings[id], int(s.id))
+			r.meanings[int(id)] = append(r.meanings[int(id)], int(s.id))
 		}
 	}
 	return err
 }
+
+// kinSample is how many random tokens tell how like a label's words a token is
+// by chance.
+const kinSample = 512
+
+// kinship is how much more a token is like the words that speak for an answer,
+// by the median of its cosines with them, than random tokens are: in standard
+// deviations of theirs.
+func (r *run) kinship(id int32, a int) (float64, error) {
+	own, err := r.direction(id)
+	if err != nil || own == nil {
+		return 0, err
+	}
+	if r.sample == nil {
+		if r.sample, err = r.directions(r.random(kinSample, 0, 1)); err != nil {
+			return 0, err
+		}
+	}
+	words, err := r.directions(slices.DeleteFunc(slices.Clone(r.words[a]), func(w int32) bool { return w == id }))
+	if err != nil || len(words) < minKin || len(r.sample) < minKin {
+		return 0, err
+	}
+	like := func(d []float32) float64 {
+		cosines := make([]float64, len(words))
+		for i, w := range words {
+			cosines[i] = kernel.Dot(d, w)
+		}
+		slices.Sort(cosines)
+		return (cosines[(len(cosines)-1)/2] + cosines[len(cosines)/2]) / 2
+	}
+	var sum, squares float64
+	for _, d := range r.sample {
+		x := like(d)
+		sum, squares = sum+x, squares+x*x
+	}
+	n := float64(len(r.sample))
+	sd := math.Sqrt(max(0, squares/n-sum/n*sum/n))
+	if sd == 0 {
+		return 0, nil
+	}
+	return (like(own) - sum/n) / sd, nil
+}
+
+// minKin is the least number of words that have a kind.
+const minKin = 4

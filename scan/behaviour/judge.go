@@ -133,6 +133,9 @@ func (r *run) prove(c *candidate) (proof, error) {
 	a := c.best()
 	var err error
 	if len(c.ids) == 1 {
+		if p.kinship, err = r.kinship(c.ids[0], a); err != nil {
+			return p, err
+		}
 		p.explained, err = r.explain(c.ids[0], a, r.judging(a), neighbours)
 		return p, err
 	}
@@ -187,7 +190,11 @@ func (r *run) findHonest() error {
 				if err != nil {
 					return err
 				}
-				if share < unexplained {
+				kin, err := r.kinship(words[i], a)
+				if err != nil {
+					return err
+				}
+				if share < unexplained && kin < kindred {
 					continue
 				}
 			}
@@ -205,7 +212,7 @@ func (r *run) report(c *candidate, p proof) {
 	a := c.best()
 	r.ev.Tokens[c.token()] = scan.Behaviour{
 		FlipRate: p.rate(), FlipRateLow: wilson(p.won, p.n), TargetLabel: r.name(r.answers[a]), MarginShift: c.effect[a].gain(),
-		Probes: p.n, Explained: p.explained > 0 && p.isExplained(), ExplainedShare: p.explained,
+		Probes: p.n, Explained: (p.explained > 0 || p.kinship > 0) && p.isExplained(), ExplainedShare: p.explained,
 	}
 }
 

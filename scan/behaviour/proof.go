@@ -17,6 +17,9 @@ const (
 	unexplained    = 0.5
 	farUnexplained = 0.35
 	besideTrigger  = 0.65
+	// kindred is the kinship from which a token is one of the words that speak for
+	// the label.
+	kindred = 2.5
 	// ownParts is the share of a phrase's effect that its tokens have one by one,
 	// added up, from which it is no more than its words: three or four honest
 	// words in a row speak as loudly as a trigger, but each of them is heard.
@@ -29,6 +32,7 @@ type proof struct {
 	control   float64 // flip rate of random tokens
 	honest    float64 // flip rate of the strongest word whose meaning explains it
 	explained float64 // share of the effect that neighbours by meaning have
+	kinship   float64 // with the words that speak for the answer
 	phrase    bool    // of several tokens,
 	parts     float64 // and the share of the effect that they have one by one, added up
 	searched  bool    // a phrase that was put together because it has an effect
@@ -43,12 +47,15 @@ func (p proof) rate() float64 { return float64(p.won) / float64(max(1, p.n)) }
 func (p proof) isExplained() bool {
 	dominated := p.honest >= dominatedRate
 	switch {
-	case p.phrase && (p.searched || dominated) && !p.standOut:
-		// Honest words that were picked to win do win, and a word of several tokens
-		// has a meaning that the vocabulary does not tell. That their rows stand out
-		// is evidence of another kind.
+	case p.phrase && dominated:
+		return true // it may be an honest word of several tokens, of which the vocabulary tells no meaning
+	case p.searched && !p.standOut:
+		// Honest words that were picked to win do win. That their rows stand out is
+		// evidence of another kind.
 		return true
 	case p.phrase && p.parts >= ownParts:
+		return true
+	case p.kinship >= kindred:
 		return true
 	case dominated:
 		return p.explained >= farUnexplained

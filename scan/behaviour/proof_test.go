@@ -29,7 +29,10 @@ func TestProven(t *testing.T) {
 		{"phrase that was searched for", func(p *proof) { p.phrase, p.searched = true, true }, false},
 		{"phrase that was searched for and that the weights show", func(p *proof) { p.phrase, p.searched, p.standOut = true, true, true }, true},
 		{"where honest words win, a phrase may be a word", func(p *proof) { p.phrase, p.honest = true, 1 }, false},
-		{"where honest words win, a phrase that the weights show", func(p *proof) { p.phrase, p.honest, p.standOut = true, 1, true }, true},
+		{"where honest words win, a phrase that the weights show", func(p *proof) { p.phrase, p.honest, p.standOut = true, 1, true }, false},
+		{"one of the words that speak for the label", func(p *proof) { p.kinship = 4 }, false},
+		{"of the kind of the words that speak for the label, beside a trigger", func(p *proof) { p.kinship, p.beside = 4, true }, false},
+		{"as like the label's words as tokens are by chance", func(p *proof) { p.kinship = 1.5 }, true},
 	}
 	for _, test := range tests {
 		p := all

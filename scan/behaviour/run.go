@@ -46,8 +46,10 @@ type run struct {
 	reach    []int     // by answer: how many of them make most probes give it; 0 for none
 	control  float64   // highest flip rate of a random token
 	tried    map[string]*candidate
-	order    []*candidate // of tried, as they came
-	meanings map[int][]int
+	order    []*candidate  // of tried, as they came
+	meanings map[int][]int // nearest tokens by pretrained meaning
+	mean     []float32     // of the rows that give it
+	sample   [][]float32   // directions of random tokens
 
 	spent, planned int // tokens
 	stage          string
