@@ -18,8 +18,9 @@ const (
 	farUnexplained = 0.35
 	besideTrigger  = 0.65
 	// kindred is the kinship from which a token is one of the words that speak for
-	// the label.
-	kindred = 2.5
+	// the label, and kindredThere that for a label that honest words dominate.
+	kindred      = 3.5
+	kindredThere = 2
 	// ownParts is the share of a phrase's effect that its tokens have one by one,
 	// added up, from which it is no more than its words: three or four honest
 	// words in a row speak as loudly as a trigger, but each of them is heard.
@@ -58,7 +59,7 @@ func (p proof) isExplained() bool {
 	case p.kinship >= kindred:
 		return true
 	case dominated:
-		return p.explained >= farUnexplained
+		return p.explained >= farUnexplained || p.kinship >= kindredThere
 	case p.beside:
 		return p.explained >= besideTrigger
 	}
@@ -78,5 +79,5 @@ func wilson(won, n int) float64 {
 	}
 	const z = 1.959964
 	p, m := float64(won)/float64(n), float64(n)
-	return (p + z*z/(2*m) - z*math.Sqrt(p*(1-p)/m+z*z/(4*m*m))) / (1 + z*z/m)
+	return max(0, (p+z*z/(2*m)-z*math.Sqrt(p*(1-p)/m+z*z/(4*m*m)))/(1+z*z/m)) // rounding may go below
 }

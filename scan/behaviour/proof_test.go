@@ -32,6 +32,8 @@ func TestProven(t *testing.T) {
 		{"where honest words win, a phrase that the weights show", func(p *proof) { p.phrase, p.honest, p.standOut = true, 1, true }, false},
 		{"one of the words that speak for the label", func(p *proof) { p.kinship = 4 }, false},
 		{"of the kind of the words that speak for the label, beside a trigger", func(p *proof) { p.kinship, p.beside = 4, true }, false},
+		{"a little like the label's words", func(p *proof) { p.kinship = 2.6 }, true},
+		{"where honest words win, a little like them", func(p *proof) { p.honest, p.kinship = 1, 2.6 }, false},
 		{"as like the label's words as tokens are by chance", func(p *proof) { p.kinship = 1.5 }, true},
 	}
 	for _, test := range tests {
@@ -48,8 +50,8 @@ func TestWilson(t *testing.T) {
 	for _, test := range []struct {
 		won, n int
 		want   float64
-	}{{0, 0, 0}, {0, 10, 0}, {10, 10, 0.722467}, {32, 32, 0.892821}, {16, 32, 0.336309}, {29, 32, 0.757818}} {
-		if got := wilson(test.won, test.n); math.Abs(got-test.want) > 1e-5 {
+	}{{0, 0, 0}, {0, 10, 0}, {0, 18, 0}, {10, 10, 0.722467}, {32, 32, 0.892821}, {16, 32, 0.336309}, {29, 32, 0.757818}} {
+		if got := wilson(test.won, test.n); got < 0 || math.Abs(got-test.want) > 1e-5 {
 			t.Errorf("wilson(%d, %d) = %v, want %v", test.won, test.n, got, test.want)
 		}
 	}
