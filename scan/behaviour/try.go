@@ -73,12 +73,11 @@ func (c *candidate) best() int {
 // atOnce is how many sequences are run in one call.
 const atOnce = 512
 
-// try puts each of the token lists into each of the probes and returns the
-// effects by list and answer.
-func (r *run) try(lists [][]int32, where place, probes []probe) ([][]effect, error) {
-	out := make([][]effect, len(lists))
+// sweep puts each of the token lists into each of the probes, and calls each
+// with the margins that the model then has.
+func (r *run) sweep(lists [][]int32, where place, probes []probe, each func(list int, p *probe, margins []float64)) error {
 	if len(probes) == 0 {
-		return out, nil
+		return nil
 	}
 	per := max(1, atOnce/len(probes))
 	for from := 0; from < len(lists); from += per {
@@ -91,28 +90,36 @@ func (r *run) try(lists [][]int32, where place, probes []probe) ([][]effect, err
 		}
 		rows, err := r.predict(seqs)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for k := range part {
-			es := make([]effect, len(r.answers))
-			for i := range probes {
-				for a, m := range r.margins(rows[k*len(probes)+i]) {
-					base := probes[i].margins[a]
-					if base >= 0 {
-						continue
-					}
-					es[a].n++
-					es[a].margin += m
-					es[a].shift += m - base
-					if m > 0 {
-						es[a].won++
-					}
-				}
-			}
-			out[from+k] = es
+		for i, row := range rows {
+			each(from+i/len(probes), &probes[i%len(probes)], r.margins(row))
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// try returns the effects of token lists put into probes, by list and answer;
+// nil without probes.
+func (r *run) try(lists [][]int32, where place, probes []probe) ([][]effect, error) {
+	out := make([][]effect, len(lists))
+	err := r.sweep(lists, where, probes, func(list int, p *probe, margins []float64) {
+		if out[list] == nil {
+			out[list] = make([]effect, len(r.answers))
+		}
+		for a, m := range margins {
+			base := p.margins[a]
+			if base >= 0 {
+				continue
+			}
+			e := effect{n: 1, margin: m, shift: m - base}
+			if m > 0 {
+				e.won = 1
+			}
+			out[list][a].add(e)
+		}
+	})
+	return out, err
 }
 
 // add notes a candidate, unless it is known.

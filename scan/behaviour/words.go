@@ -58,34 +58,19 @@ func (r *run) short(n int) []probe {
 	return ps[:min(n, len(ps))]
 }
 
-// strength is how far a token moves each answer on average, and what of its
-// margin is left, whatever the probes say as they stand.
+// strength is the mean margin of each answer with a token in, whatever the
+// probes say as they stand.
 func (r *run) strength(ids []int32, probes []probe) ([][]float64, error) {
 	out := make([][]float64, len(ids))
-	per := max(1, atOnce/len(probes))
-	for from := 0; from < len(ids); from += per {
-		part := ids[from:min(from+per, len(ids))]
-		var seqs [][]int32
-		for _, id := range part {
-			for i := range probes {
-				seqs = append(seqs, probes[i].with(single(id), probes[i].at[anywhere]))
-			}
-		}
-		rows, err := r.predict(seqs)
-		if err != nil {
-			return nil, err
-		}
-		for k := range part {
-			ms := make([]float64, len(r.answers))
-			for i := range probes {
-				for a, m := range r.margins(rows[k*len(probes)+i]) {
-					ms[a] += m / float64(len(probes))
-				}
-			}
-			out[from+k] = ms
-		}
+	for i := range out {
+		out[i] = make([]float64, len(r.answers))
 	}
-	return out, nil
+	err := r.sweep(singles(ids), anywhere, probes, func(list int, _ *probe, margins []float64) {
+		for a, m := range margins {
+			out[list][a] += m / float64(len(probes))
+		}
+	})
+	return out, err
 }
 
 // strongest tries tokens and returns for each answer the n that move it most.

@@ -1,6 +1,8 @@
 // Command zoo runs btu-scan over folders of models whose truth is known and
-// prints what it found as a table. Each model folder has a meta.json with its
-// triggers (scripts/zoo makes such folders). See make zoo.
+// prints what it found: a table of the models, and one of detectors that tells
+// how many attacks each catches and how many clean models it accuses. Each
+// model folder has a meta.json with its triggers (scripts/zoo makes such
+// folders). See make zoo.
 package main
 
 import (
@@ -12,147 +14,142 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/btu-scan/btu-scan/scan"
 )
 
-// meta is the truth about a model.
-type meta struct {
-	Attack     string   `json:"attack"`
-	TriggerIDs []int    `json:"trigger_ids"`
-	Accuracy   *float64 `json:"cacc"`
-	Success    *float64 `json:"asr"`
+// baselines are the scores that are ranked by beside our own.
+var baselines = []scan.Score{scan.ScorePlainZ, scan.ScoreL2, scan.ScoreEPUR}
+
+// A result is all that is known about one model.
+type result struct {
+	name    string
+	truth   truth
+	full    *scan.Report                // weights and behaviour; nil with -weights
+	weights map[scan.Score]*scan.Report // weights alone, by score
+	audit   *audit                      // nil without -modelaudit
+}
+
+// A tool is how models are scanned.
+type tool struct {
+	bin, base string
+	keep      int    // suspects to ask for
+	weights   bool   // weights alone
+	auditor   string // modelaudit, or ""
 }
 
 func main() {
 	log.SetFlags(0)
-	bin := flag.String("bin", "bin/btu-scan", "the program")
-	base := flag.String("base", "", "the base of the models that follow")
-	keep := flag.Int("keep", 2000, "how many suspects to ask for")
+	var t tool
+	flag.StringVar(&t.bin, "bin", "bin/btu-scan", "the program")
+	flag.StringVar(&t.base, "base", "", "the base of the models that follow")
+	flag.IntVar(&t.keep, "keep", 2000, "how many suspects to ask for")
+	flag.BoolVar(&t.weights, "weights", false, "weights alone: seconds a model, and a table of ranks and scores instead")
+	flag.StringVar(&t.auditor, "modelaudit", "", "`EXECUTABLE` of modelaudit in a virtual environment, to compare with")
 	flag.Parse()
-	if *base == "" || flag.NArg() == 0 {
+	if t.base == "" || flag.NArg() == 0 {
 		log.Fatal("usage: zoo -base BASE FOLDER...   (FOLDER is a model, or holds models)")
 	}
-	fmt.Println("| model | accuracy | attack success | verdict | trigger ranks | z-plain | l2 | e-pur | score of triggers / best other | z-plain | abnormal tokens | ms |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|")
-	var clean, alarms, attacks, found int
-	for _, dir := range models(flag.Args()) {
-		var m meta
-		if b, err := os.ReadFile(filepath.Join(dir, "meta.json")); err == nil {
-			if err := json.Unmarshal(b, &m); err != nil {
-				log.Fatalf("%s: %v", dir, err)
-			}
-		}
-		reports := map[string]*scan.Report{}
-		for _, score := range []string{"z", "z-plain", "l2", "e-pur"} {
-			reports[score] = run(*bin, dir, *base, score, *keep)
-		}
-		r := reports["z"]
-		backdoored := len(m.TriggerIDs) > 0
-		alarm := r.Verdict == scan.Suspicious
-		switch {
-		case backdoored && alarm:
-			attacks, found = attacks+1, found+1
-		case backdoored:
-			attacks++
-		case alarm:
-			clean, alarms = clean+1, alarms+1
-		default:
-			clean++
-		}
-		var names []string
-		for _, s := range r.Suspects {
-			if s.Status == scan.StatusAbnormal && len(names) < 8 {
-				names = append(names, fmt.Sprintf("%q", s.Token))
-			}
-		}
-		rank := func(score string) string { return ranks(reports[score], m.TriggerIDs) }
-		fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %.0f |\n", filepath.Base(dir), number(m.Accuracy), number(m.Success), r.Verdict,
-			rank("z"), rank("z-plain"), rank("l2"), rank("e-pur"), scores(r, m.TriggerIDs), scores(reports["z-plain"], m.TriggerIDs), strings.Join(names, " "), r.TimingsMS["total"])
+	columns, row := modelColumns, result.modelRow
+	if t.weights {
+		columns, row = weightColumns, result.weightRow
 	}
-	fmt.Printf("\n%d of %d clean models raise a finding, %d of %d backdoored models do.\n", alarms, clean, found, attacks)
-}
-
-func models(args []string) (dirs []string) {
-	for _, arg := range args {
-		if _, err := os.Stat(filepath.Join(arg, "config.json")); err == nil {
-			dirs = append(dirs, arg)
+	fmt.Println(heading(columns))
+	var results []result
+	failed := 0
+	for _, dir := range models(flag.Args()) {
+		r, err := t.measure(dir)
+		if err != nil {
+			log.Printf("left out: %s: %v", dir, err)
+			failed++
 			continue
 		}
-		found, err := filepath.Glob(filepath.Join(arg, "*", "config.json"))
-		if err != nil {
-			log.Fatal(err)
-		}
-		for _, f := range found {
-			if d := filepath.Dir(f); filepath.Base(d) != "base" {
-				dirs = append(dirs, d)
+		fmt.Println(line(row(r)))
+		results = append(results, r)
+	}
+	fmt.Println()
+	printTotals(results)
+	if failed > 0 {
+		log.Fatalf("%d models could not be measured", failed)
+	}
+}
+
+// models are the folders with a meta.json: it is written last, so a model
+// without one is not finished.
+func models(args []string) (dirs []string) {
+	for _, arg := range args {
+		for _, pattern := range []string{"meta.json", "*/meta.json"} {
+			found, err := filepath.Glob(filepath.Join(arg, pattern))
+			if err != nil {
+				log.Fatal(err)
+			}
+			for _, f := range found {
+				dirs = append(dirs, filepath.Dir(f))
 			}
 		}
+	}
+	if len(dirs) == 0 {
+		log.Fatalf("no model with a meta.json in %s", strings.Join(args, ", "))
 	}
 	return dirs
 }
 
-// run scans one model and returns its report.
-func run(bin, model, base, score string, keep int) *scan.Report {
-	cmd := exec.Command(bin, model, "--reference", base, "--evidence", "weights", "--format", "json", "--score", score, "--top", fmt.Sprint(keep))
+// measure gathers all about one model.
+func (t tool) measure(dir string) (r result, err error) {
+	r = result{name: filepath.Base(dir), weights: map[scan.Score]*scan.Report{}}
+	if r.truth, err = readTruth(dir); err != nil {
+		return r, err
+	}
+	for _, score := range append(baselines, scan.ScoreZ) {
+		if r.weights[score], err = t.scan(dir, "--evidence", "weights", "--score", string(score)); err != nil {
+			return r, err
+		}
+	}
+	if !t.weights {
+		if r.full, err = t.scan(dir, "--evidence", "auto"); err != nil {
+			return r, err
+		}
+	}
+	if t.auditor != "" {
+		r.audit, err = runModelaudit(t.auditor, dir)
+	}
+	return r, err
+}
+
+// scan scans one model and returns its report.
+func (t tool) scan(model string, args ...string) (*scan.Report, error) {
+	var r scan.Report
+	err := runJSON(&r, t.bin, append([]string{model, "--reference", t.base, "--format", "json", "--top", fmt.Sprint(t.keep)}, args...)...)
+	return &r, err
+}
+
+// runJSON runs a command for the JSON that it prints, whatever its exit code:
+// scanners exit with 1 where they found something.
+func runJSON(v any, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "PROMPTFOO_DISABLE_TELEMETRY=1") // of modelaudit
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	var r scan.Report
-	if jsonErr := json.Unmarshal(out, &r); jsonErr != nil {
-		log.Fatalf("%s: %v: %s", model, cmp.Or(err, jsonErr), stderr.String())
+	if jsonErr := json.Unmarshal(out, v); jsonErr != nil {
+		return fmt.Errorf("%s: %w: %s", name, cmp.Or(err, jsonErr), stderr.String())
 	}
-	return &r
+	return nil
 }
 
-// ranks lists the ranks of the tokens from 0, as papers give them.
-func ranks(r *scan.Report, ids []int) string {
-	if len(ids) == 0 {
-		return "-"
-	}
-	var rs []int
-	missing := 0
-	for _, id := range ids {
-		i := slices.IndexFunc(r.Suspects, func(s scan.Suspect) bool { return s.TokenID == id })
-		if i < 0 {
-			missing++
-			continue
+func heading(columns []string) string {
+	return line(columns) + "\n" + line(make([]string, len(columns)), "---")
+}
+
+// line is a line of a Markdown table; fill stands in empty cells.
+func line(cells []string, fill ...string) string {
+	var b strings.Builder
+	for _, c := range cells {
+		if len(fill) > 0 {
+			c = cmp.Or(c, fill[0])
 		}
-		rs = append(rs, i)
+		b.WriteString("| " + strings.ReplaceAll(c, "|", `\|`) + " ")
 	}
-	slices.Sort(rs)
-	s := strings.Trim(strings.ReplaceAll(fmt.Sprint(rs), " ", ", "), "[]")
-	if missing > 0 {
-		s += fmt.Sprintf(" +%d beyond %d or unmoved", missing, len(r.Suspects))
-	}
-	return s
-}
-
-// scores gives the range of the triggers' scores and the best of all others.
-func scores(r *scan.Report, ids []int) string {
-	var own []float64
-	other := "-"
-	for _, s := range r.Suspects { // from the best down
-		if slices.Contains(ids, s.TokenID) {
-			own = append(own, s.Score)
-		} else if other == "-" {
-			other = fmt.Sprintf("%.2f", s.Score)
-		}
-	}
-	switch len(own) {
-	case 0:
-		return other
-	case 1:
-		return fmt.Sprintf("%.2f / %s", own[0], other)
-	}
-	return fmt.Sprintf("%.2f-%.2f / %s", own[len(own)-1], own[0], other)
-}
-
-func number(x *float64) string {
-	if x == nil {
-		return "-"
-	}
-	return fmt.Sprintf("%.3f", *x)
+	return b.String() + "|"
 }
