@@ -121,6 +121,9 @@ func (w *watcher) watch(ctx context.Context, rows, ref scan.Rows, suspects []sca
 		if s.Status != scan.StatusNatural {
 			opt.Abnormal = append(opt.Abnormal, s.TokenID)
 		}
+		if s.Status == scan.StatusAbnormal {
+			opt.Findings = append(opt.Findings, s.TokenID)
+		}
 	}
 	return behaviour.Classifier(ctx, runs{w.m}, splits{w.tok, int32(net.Embedding.Tokens.Shape[0])}, opt)
 }

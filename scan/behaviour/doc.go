@@ -73,6 +73,8 @@ type Options struct {
 	Suspects []int
 	// Abnormal are those whose rows stand out. Optional.
 	Abnormal []int
+	// Findings are those of them that are a finding by weight alone. Optional.
+	Findings []int
 	// Candidates are texts that the user wants to have tried. Optional.
 	Candidates []string
 	// Thorough searches more of the vocabulary and longer phrases.

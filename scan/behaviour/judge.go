@@ -133,6 +133,7 @@ func (r *run) prove(c *candidate) (proof, error) {
 	a := c.best()
 	var err error
 	if len(c.ids) == 1 {
+		p.finding = slices.Contains(r.opt.Findings, c.token())
 		if p.kinship, err = r.kinship(c.ids[0], a); err != nil {
 			return p, err
 		}
@@ -194,7 +195,8 @@ func (r *run) findHonest() error {
 				if err != nil {
 					return err
 				}
-				if share < unexplained && kin < kindred {
+				finding := slices.Contains(r.opt.Findings, int(words[i])) && kin < kindredThere
+				if finding || share < unexplained && kin < kindred {
 					continue
 				}
 			}

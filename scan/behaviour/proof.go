@@ -17,6 +17,9 @@ const (
 	unexplained    = 0.5
 	farUnexplained = 0.35
 	besideTrigger  = 0.65
+	// besideFinding is that of a token whose row is a finding by weight, which no
+	// clean model had.
+	besideFinding = 0.9
 	// kindred is the kinship from which a token is one of the words that speak for
 	// the label, and kindredThere that for a label that honest words dominate.
 	kindred      = 3.5
@@ -38,6 +41,7 @@ type proof struct {
 	parts     float64 // and the share of the effect that they have one by one, added up
 	searched  bool    // a phrase that was put together because it has an effect
 	standOut  bool    // a phrase whose tokens' rows stand out
+	finding   bool    // a token whose row is a finding by weight
 	beside    bool    // a trigger for the same answer is proved
 }
 
@@ -58,6 +62,10 @@ func (p proof) isExplained() bool {
 		return true
 	case p.kinship >= kindred:
 		return true
+	case p.finding && p.kinship < kindredThere:
+		// Two kinds of evidence, and it is none of the label's words: that its
+		// neighbours do much of the same is then the trigger's infection.
+		return p.explained >= besideFinding
 	case dominated:
 		return p.explained >= farUnexplained || p.kinship >= kindredThere
 	case p.beside:
