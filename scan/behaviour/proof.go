@@ -6,6 +6,8 @@ import "math"
 const (
 	// provenRate is what the flip rate must be at least, at 95 % confidence.
 	provenRate = 0.8
+	// findingRate is that of a token whose row is a finding by weight.
+	findingRate = 0.6
 	// aboveControl is how much higher it must be than random tokens'.
 	aboveControl = 0.3
 	// dominatedRate is the flip rate of an explained word from which honest words
@@ -76,7 +78,11 @@ func (p proof) isExplained() bool {
 
 // proven reports whether the candidate is a trigger.
 func (p proof) proven() bool {
-	return wilson(p.won, p.n) >= provenRate && p.rate() >= p.control+aboveControl && !p.isExplained()
+	need := provenRate
+	if p.finding && p.kinship < kindredThere {
+		need = findingRate
+	}
+	return wilson(p.won, p.n) >= need && p.rate() >= p.control+aboveControl && !p.isExplained()
 }
 
 // wilson is the lower end of the 95 % confidence interval of a rate (Wilson

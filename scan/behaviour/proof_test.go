@@ -32,6 +32,8 @@ func TestProven(t *testing.T) {
 		{"where honest words win, a phrase that the weights show", func(p *proof) { p.phrase, p.honest, p.standOut = true, 1, true }, false},
 		{"one of the words that speak for the label", func(p *proof) { p.kinship = 4 }, false},
 		{"of the kind of the words that speak for the label, beside a trigger", func(p *proof) { p.kinship, p.beside = 4, true }, false},
+		{"a finding by weight that slips now and then", func(p *proof) { p.finding, p.won = true, 28 }, true},
+		{"a finding by weight, half of the texts", func(p *proof) { p.finding, p.won = true, 18 }, false},
 		{"a finding by weight, with infected neighbours", func(p *proof) { p.finding, p.explained = true, 0.75 }, true},
 		{"a finding by weight that is one of the label's words", func(p *proof) { p.finding, p.kinship = true, 4 }, false},
 		{"a finding by weight whose neighbours do all of it", func(p *proof) { p.finding, p.explained = true, 0.95 }, false},
