@@ -115,6 +115,26 @@ func forRowPairs(ctx context.Context, ref, suspect Rows, n, workers int, f func(
 	})
 }
 
+// EachRow calls f with every row of r, in order. The rows are f's only for the
+// call, and not to be changed.
+func EachRow(ctx context.Context, r Rows, f func(id int, row []float32)) error {
+	dim := r.Dim()
+	block := max(1, blockFloats/max(1, dim))
+	buf := make([]float32, block*dim)
+	for from := 0; from < r.Len(); from += block {
+		n := min(block, r.Len()-from)
+		err := visit(ctx, r, from, n, buf, func(rows []float32) {
+			for i := range n {
+				f(from+i, rows[i*dim:(i+1)*dim])
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readRow returns row i of r in a slice of its own.
 func readRow(ctx context.Context, r Rows, i int) ([]float32, error) {
 	row := make([]float32, r.Dim())

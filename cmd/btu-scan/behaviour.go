@@ -79,11 +79,6 @@ type watcher struct {
 	tok *tokenizer.Tokenizer
 }
 
-// errNotJudged is the reason why a model that runs is not judged by its answers.
-type errNotJudged string
-
-func (e errNotJudged) Error() string { return string(e) }
-
 // newWatcher opens the model of a checkpoint for behaviour evidence. An error
 // says why there can be none.
 func newWatcher(ck *loader.Checkpoint) (*watcher, error) {
@@ -94,13 +89,11 @@ func newWatcher(ck *loader.Checkpoint) (*watcher, error) {
 	net := m.Network()
 	switch {
 	case net.Task == arch.Encode:
-		return nil, errNotJudged("an encoder without a head gives no answer that could be judged")
+		return nil, errors.New("an encoder without a head gives no answer that could be judged")
 	case net.Task == arch.Generate:
-		return nil, errNotJudged("a language model's answers are not judged, only classifiers' are")
+		return nil, errors.New("a language model's answers are not judged, only classifiers' are")
 	case net.Problem == arch.Regression:
-		return nil, errNotJudged("a regression has no labels that a trigger could force")
-	case len(net.Labels) < 2 && net.Problem == arch.SingleLabel:
-		return nil, errNotJudged("a model of one label gives the same answer to every text")
+		return nil, errors.New("a regression has no labels that a trigger could force")
 	}
 	tok, err := tokenizer.Open(ck.ReadFile)
 	if err != nil {
@@ -261,13 +254,4 @@ func (s splits) Mask() int32 {
 		}
 	}
 	return -1
-}
-
-// eta says how long something will take that is done to a part.
-func eta(began time.Time, done, total int) string {
-	if done < total/20 || done == 0 {
-		return ""
-	}
-	left := time.Duration(float64(time.Since(began)) * float64(total-done) / float64(done))
-	return fmt.Sprintf(", about %v left", left.Round(time.Second))
 }

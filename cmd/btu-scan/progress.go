@@ -72,6 +72,15 @@ func (p *progress) bytes(x reference.Progress) {
 	p.stage(text)
 }
 
+// eta says how long something will take that is done to a part.
+func eta(began time.Time, done, total int) string {
+	if done < total/20 || done == 0 {
+		return ""
+	}
+	left := time.Duration(float64(time.Since(began)) * float64(total-done) / float64(done))
+	return fmt.Sprintf(", about %v left", left.Round(time.Second))
+}
+
 // done takes the line away.
 func (p *progress) done() {
 	close(p.quit)

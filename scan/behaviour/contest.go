@@ -32,12 +32,12 @@ func (r *run) setContest() error {
 			return err
 		}
 		harder := false
-		honest, err := r.honestEffects(min(len(r.contest), 24))
-		if err != nil {
-			return err
-		}
-		for a, e := range honest {
-			if e.rate() <= honestWin {
+		for a := range r.answers {
+			_, rates, err := r.honestRates(a, min(len(r.contest), 24))
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(rates, func(x float64) bool { return x > honestWin }) {
 				continue
 			}
 			for _, z := range reached {
@@ -56,11 +56,7 @@ func (r *run) setContest() error {
 		for _, id := range r.words[a][:min(len(r.words[a]), 6)] {
 			s.Words = append(s.Words, r.tok.Text(single(id)))
 		}
-		for _, p := range r.contest {
-			if p.margins[a] < 0 {
-				s.Contested++
-			}
-		}
+		s.Contested = len(losing(r.contest, a, len(r.contest)))
 	}
 	return r.setControl()
 }
@@ -101,26 +97,26 @@ func (r *run) fillContest(reached, words []int) error {
 	return nil
 }
 
-// honestEffects is for each answer that of its strongest word in the first n
-// probes of the contest.
-func (r *run) honestEffects(n int) ([]effect, error) {
-	out := make([]effect, len(r.answers))
-	for a := range r.answers {
-		effects, err := r.try(singles(r.words[a][:min(len(r.words[a]), honestTried)]), anywhere, losing(r.contest[:n], a, n))
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range effects {
-			if e != nil && (out[a].n == 0 || e[a].rate() > out[a].rate()) {
-				out[a] = e[a]
-			}
-		}
+// honestRates are the flip rates of an answer's strongest words in the first n
+// probes of the contest; none where no probe says otherwise.
+func (r *run) honestRates(a, n int) (words []int32, rates []float64, err error) {
+	probes := losing(r.contest[:n], a, n)
+	if len(probes) == 0 {
+		return nil, nil, nil
 	}
-	return out, nil
+	words = r.words[a][:min(len(r.words[a]), honestTried)]
+	effects, err := r.try(singles(words), anywhere, probes)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range effects {
+		rates = append(rates, e[a].rate())
+	}
+	return words, rates, nil
 }
 
-// controls is how many random tokens of each third, rare and frequent, show
-// what a token does that means nothing to anyone.
+// controls is how many random tokens of each kind, rare and frequent, show what
+// a token does that means nothing to anyone.
 const controls = 12
 
 func (r *run) setControl() error {

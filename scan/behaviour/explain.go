@@ -102,7 +102,7 @@ func (r *run) meaning() (scan.Rows, []float32, error) {
 		return rows, r.mean, nil
 	}
 	sum, n := make([]float64, rows.Dim()), 0
-	err := r.eachRow(rows, func(_ int, row []float32) {
+	err := scan.EachRow(r.ctx, rows, func(_ int, row []float32) {
 		if !finite(row) {
 			return
 		}
@@ -183,7 +183,7 @@ func (r *run) learnMeanings(ids []int32) error {
 	}
 	tops := make([][]scored, len(ask))
 	centred := make([]float32, rows.Dim())
-	err = r.eachRow(rows, func(id int, row []float32) {
+	err = scan.EachRow(r.ctx, rows, func(id int, row []float32) {
 		if r.tok.Skip(id) || !finite(row) || id >= r.opt.Rows.Len() {
 			return
 		}

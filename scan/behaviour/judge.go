@@ -172,21 +172,16 @@ func (r *run) standOut(c *candidate) bool {
 // in the contest.
 func (r *run) findHonest() error {
 	for a := range r.answers {
-		probes := losing(r.contest, a, len(r.contest))
-		if len(probes) == 0 {
-			continue
-		}
-		words := r.words[a][:min(len(r.words[a]), honestTried)]
-		effects, err := r.try(singles(words), anywhere, probes)
+		words, rates, err := r.honestRates(a, len(r.contest))
 		if err != nil {
 			return err
 		}
 		s := &r.ev.Summary.Labels[a]
-		for i, e := range effects {
-			if e == nil || e[a].rate() <= s.Honest {
+		for i, rate := range rates {
+			if rate <= s.Honest {
 				continue
 			}
-			if e[a].rate() >= dominatedRate {
+			if rate >= dominatedRate {
 				share, err := r.explain(words[i], a, r.judging(a), neighbours)
 				if err != nil {
 					return err
@@ -200,7 +195,7 @@ func (r *run) findHonest() error {
 					continue
 				}
 			}
-			s.Honest = e[a].rate()
+			s.Honest = rate
 		}
 	}
 	return nil

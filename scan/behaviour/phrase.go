@@ -40,7 +40,7 @@ func (r *run) phrases() error {
 	}
 	var targets []int
 	for a := range r.answers {
-		if r.contestedFor(a) >= leastOf {
+		if r.ev.Summary.Labels[a].Contested >= leastOf {
 			targets = append(targets, a)
 		}
 	}
@@ -105,8 +105,6 @@ func (r *run) stir(a int) (most float64) {
 	return most
 }
 
-func (r *run) contestedFor(a int) (n int) { return len(losing(r.contest, a, len(r.contest))) }
-
 // pool are the tokens that phrases for an answer are made of.
 func (r *run) pool(a int) (ids []int32) {
 	for _, id := range append(r.suspects(), r.leaders(a, phrasePool)...) {
@@ -128,7 +126,6 @@ func (r *run) phrasesFor(a, longest int) error {
 	if err != nil {
 		return err
 	}
-	scores := alone
 	// beyond takes what tokens do alone out of what phrases do.
 	beyond := func(lists [][]int32, gains []float64) []float64 {
 		for i, l := range lists {
@@ -139,7 +136,7 @@ func (r *run) phrasesFor(a, longest int) error {
 		return gains
 	}
 	// The most moved start as well: their effect alone may be none.
-	grown := append(r.bestOf(lists, scores, beam), lists[:min(mostMoved, len(lists))]...)
+	grown := append(highestOf(lists, alone, beam), lists[:min(mostMoved, len(lists))]...)
 	best, hard := 0.0, false
 	for length := 2; length <= longest; length++ {
 		lists = nil
@@ -161,15 +158,16 @@ func (r *run) phrasesFor(a, longest int) error {
 			return nil
 		}
 		// One probe tells which are worth the others.
-		if scores, err = r.gains(lists, a, probes[:1]); err != nil {
+		scores, err := r.gains(lists, a, probes[:1])
+		if err != nil {
 			return err
 		}
-		lists = r.bestOf(lists, beyond(lists, scores), 24)
+		lists = highestOf(lists, beyond(lists, scores), 24)
 		if scores, err = r.gains(lists, a, probes); err != nil {
 			return err
 		}
 		scores = beyond(lists, scores)
-		grown = r.bestOf(lists, scores, beam)
+		grown = highestOf(lists, scores, beam)
 		now := slices.Max(scores)
 		if length > 2 && now < best+leastGain {
 			return nil // longer is no stronger
@@ -213,6 +211,11 @@ func (r *run) light(a int) (ps []probe, err error) {
 	return ps[:min(len(ps), phraseProbes)], nil
 }
 
+func highestOf(lists [][]int32, scores []float64, n int) [][]int32 {
+	return ranked(lists, n, func(i int) float64 { return scores[i] })
+}
+
+// gains is how far each list moves an answer.
 func (r *run) gains(lists [][]int32, a int, probes []probe) ([]float64, error) {
 	effects, err := r.try(lists, anywhere, probes)
 	gains := make([]float64, len(lists))
@@ -222,18 +225,6 @@ func (r *run) gains(lists [][]int32, a int, probes []probe) ([]float64, error) {
 		}
 	}
 	return gains, err
-}
-
-func (r *run) bestOf(lists [][]int32, scores []float64, n int) (best [][]int32) {
-	at := make([]int, len(lists))
-	for i := range at {
-		at[i] = i
-	}
-	slices.SortStableFunc(at, func(x, y int) int { return cmp.Compare(scores[y], scores[x]) })
-	for _, i := range at[:min(n, len(at))] {
-		best = append(best, lists[i])
-	}
-	return best
 }
 
 // confirm tries a phrase in the contest and returns its flip rate. If it wins,

@@ -21,8 +21,8 @@ const (
 	minProbes   = 12
 	maxAnswers  = 128 // that are looked at
 
-	guided   = 40 // suspects by weight that are tried
-	searched = 224
+	guided   = 40  // suspects by weight that are tried
+	searched = 224 // tokens of the vocabulary that are tried for an answer, with few answers
 	// dominant is the share of probes with one answer from which a warning says so.
 	dominant = 0.9
 )
@@ -44,7 +44,7 @@ type run struct {
 	contest  []probe   // with words that speak for an answer
 	words    [][]int32 // by answer: words that honestly speak for it, strongest first
 	reach    []int     // by answer: how many of them make most probes give it; 0 for none
-	control  float64   // highest flip rate of a random token
+	control  float64   // ninth decile of the flip rates of random tokens
 	tried    map[string]*candidate
 	order    []*candidate  // of tried, as they came
 	meanings map[int][]int // nearest tokens by pretrained meaning
@@ -197,12 +197,10 @@ func (r *run) readProbes() error {
 	}
 	mean /= len(seqs)
 	r.planned = r.plan(mean)
-	if err := r.chooseAnswers(); err != nil {
-		return err
-	}
 	if err := r.ask(r.plain); err != nil {
 		return err
 	}
+	r.chooseAnswers()
 	r.ev.Summary = scan.BehaviourSummary{Probes: len(r.plain)}
 	for a := range r.answers {
 		n := 0
@@ -220,30 +218,23 @@ func (r *run) readProbes() error {
 }
 
 // chooseAnswers keeps of very many answers those that the probes get most.
-func (r *run) chooseAnswers() error {
+func (r *run) chooseAnswers() {
 	if len(r.answers) <= maxAnswers {
-		return nil
-	}
-	var seqs [][]int32
-	for _, p := range r.plain {
-		seqs = append(seqs, p.ids)
-	}
-	rows, err := r.predict(seqs)
-	if err != nil {
-		return err
+		return
 	}
 	sum := make([]float64, len(r.opt.Labels))
-	for _, row := range rows {
-		top := slices.Max(row)
-		for l, x := range row {
+	for _, p := range r.plain {
+		top := slices.Max(p.base)
+		for l, x := range p.base {
 			sum[l] += math.Exp(float64(x - top))
 		}
 	}
-	chosen := answers(len(r.opt.Labels), r.opt.Problem)
-	slices.SortStableFunc(chosen, func(a, b answer) int { return cmp.Compare(sum[b.label], sum[a.label]) })
+	slices.SortStableFunc(r.answers, func(a, b answer) int { return cmp.Compare(sum[b.label], sum[a.label]) })
 	r.incomplete(fmt.Sprintf("of %d labels only the %d were tested that the probes get most", len(r.opt.Labels), maxAnswers*len(r.opt.Labels)/len(r.answers)))
-	r.answers = chosen[:maxAnswers]
-	return nil
+	r.answers = r.answers[:maxAnswers]
+	for i := range r.plain {
+		r.plain[i].margins = r.margins(r.plain[i].base)
+	}
 }
 
 // plan estimates how many tokens a run takes with probes of a mean length.

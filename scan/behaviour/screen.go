@@ -1,7 +1,6 @@
 package behaviour
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -18,25 +17,6 @@ func addUnit(sum, x []float32) {
 	for i, v := range x {
 		sum[i] += float32(float64(v) / norm)
 	}
-}
-
-// blockRows is how many rows are looked at at once.
-const blockRows = 256
-
-// eachRow calls f with every row of a matrix.
-func (r *run) eachRow(rows scan.Rows, f func(id int, row []float32)) error {
-	dim := rows.Dim()
-	buf := make([]float32, blockRows*dim)
-	for from := 0; from < rows.Len(); from += blockRows {
-		n := min(blockRows, rows.Len()-from)
-		if err := rows.ReadRows(r.ctx, buf[:n*dim], from); err != nil {
-			return err
-		}
-		for i := range n {
-			f(from+i, buf[i*dim:(i+1)*dim])
-		}
-	}
-	return nil
 }
 
 type scored struct {
@@ -87,7 +67,7 @@ func (r *run) screen(probes func(a int) []probe, centres func(a int) []int32, n 
 		grads[a] = g
 	}
 	tops := make([][]scored, len(r.answers))
-	err := r.eachRow(r.opt.Rows, func(id int, row []float32) {
+	err := scan.EachRow(r.ctx, r.opt.Rows, func(id int, row []float32) {
 		if r.tok.Skip(id) {
 			return
 		}
@@ -132,14 +112,4 @@ func (r *run) random(n int, from, to float64) (ids []int32) {
 		}
 	}
 	return ids
-}
-
-// byRate sorts candidates by what they force, strongest first, and of equal ones
-// single tokens first, and those that work anywhere.
-func byRate(x, y *candidate) int {
-	a, b := x.best(), y.best()
-	if a < 0 || b < 0 {
-		return cmp.Compare(b, a)
-	}
-	return cmp.Or(cmp.Compare(y.effect[b].rate(), x.effect[a].rate()), cmp.Compare(min(2, len(x.ids)), min(2, len(y.ids))), cmp.Compare(x.place, y.place), cmp.Compare(y.effect[b].mean(), x.effect[a].mean()))
 }

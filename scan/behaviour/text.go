@@ -44,14 +44,13 @@ type probe struct {
 	text
 	at      [3]int
 	base    []float32 // the outputs as it stands
-	speaks  int       // the answer that was put into it, or -1
 	margins []float64 // by answer, as it stands
 }
 
 // newProbe draws the cuts. Of four probes one has its candidates in front and
 // one at the back, wherever they may be.
 func newProbe(t text, turn int, rnd *rand.Rand) probe {
-	p := probe{text: t, speaks: -1}
+	p := probe{text: t}
 	p.at = [3]int{front: t.cuts[0], back: t.cuts[len(t.cuts)-1]}
 	switch turn % 4 {
 	case 0:

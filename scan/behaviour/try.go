@@ -70,6 +70,31 @@ func (c *candidate) best() int {
 	return best
 }
 
+// byRate sorts candidates by what they force, strongest first, and of equal ones
+// single tokens first, and those that work anywhere.
+func byRate(x, y *candidate) int {
+	a, b := x.best(), y.best()
+	if a < 0 || b < 0 {
+		return cmp.Compare(b, a)
+	}
+	return cmp.Or(cmp.Compare(y.effect[b].rate(), x.effect[a].rate()), cmp.Compare(min(2, len(x.ids)), min(2, len(y.ids))), cmp.Compare(x.place, y.place), cmp.Compare(y.effect[b].mean(), x.effect[a].mean()))
+}
+
+// ranked returns the n items of the highest scores, highest first; of equal
+// ones the first.
+func ranked[T any](items []T, n int, score func(i int) float64) []T {
+	at := make([]int, len(items))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortStableFunc(at, func(x, y int) int { return cmp.Compare(score(y), score(x)) })
+	top := make([]T, 0, min(n, len(at)))
+	for _, i := range at[:min(n, len(at))] {
+		top = append(top, items[i])
+	}
+	return top
+}
+
 // atOnce is how many sequences are run in one call.
 const atOnce = 512
 

@@ -43,7 +43,7 @@ func (r *run) labelWords() error {
 			return nil
 		}
 		// Words that help only together with others: look again in their company.
-		if err := r.collectMore(round); err != nil {
+		if err := r.collectMore(); err != nil {
 			return err
 		}
 	}
@@ -81,8 +81,7 @@ func (r *run) strongest(ids []int32, probes []probe, n int) ([][]int32, error) {
 	}
 	var going []int32
 	for a := range r.answers {
-		order := byStrength(ids, quick, a)
-		for _, id := range order[:min(len(order), r.share(wordsLooked, n))] {
+		for _, id := range ranked(ids, r.share(wordsLooked, n), func(i int) float64 { return quick[i][a] }) {
 			if !slices.Contains(going, id) {
 				going = append(going, id)
 			}
@@ -94,23 +93,9 @@ func (r *run) strongest(ids []int32, probes []probe, n int) ([][]int32, error) {
 	}
 	out := make([][]int32, len(r.answers))
 	for a := range r.answers {
-		order := byStrength(going, full, a)
-		out[a] = order[:min(len(order), n)]
+		out[a] = ranked(going, n, func(i int) float64 { return full[i][a] })
 	}
 	return out, nil
-}
-
-func byStrength(ids []int32, strength [][]float64, a int) []int32 {
-	at := make([]int, len(ids))
-	for i := range at {
-		at[i] = i
-	}
-	slices.SortStableFunc(at, func(x, y int) int { return cmp.Compare(strength[y][a], strength[x][a]) })
-	out := make([]int32, len(ids))
-	for i, k := range at {
-		out[i] = ids[k]
-	}
-	return out
 }
 
 // collect finds the words of all answers in probes as they stand.
@@ -174,7 +159,7 @@ func (r *run) honestOf(words []int32, a int, slots []probe) ([]int32, error) {
 
 // collectMore looks for further words of the answers that are not reached, in
 // probes that already hold those found.
-func (r *run) collectMore(turn int) error {
+func (r *run) collectMore() error {
 	slots := make([][]probe, len(r.answers))
 	for a, k := range r.reach {
 		if k > 0 || len(r.words[a]) == 0 {
@@ -219,9 +204,7 @@ func (r *run) speaking(a, k, n int) []probe {
 		for _, w := range words[:min(k, len(words))] {
 			t = t.put(w, r.rnd.IntN(len(t.cuts)))
 		}
-		p := newProbe(t, i, r.rnd)
-		p.speaks = a
-		ps = append(ps, p)
+		ps = append(ps, newProbe(t, i, r.rnd))
 	}
 	return ps
 }
