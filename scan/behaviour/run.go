@@ -69,14 +69,15 @@ func Classifier(ctx context.Context, m Model, tok Tokenizer, opt Options) (*Evid
 		rnd: rand.New(rand.NewPCG(opt.Seed, 0x62747573)), tried: map[string]*candidate{}, meanings: map[int][]int{},
 		ev: &Evidence{Tokens: map[int]scan.Behaviour{}, Complete: true},
 	}
-	if opt.Budget > 0 {
-		r.deadline = opt.now().Add(opt.Budget)
-	}
+	began := opt.now()
 	if len(r.answers) < 2 {
 		return nil, ErrOneLabel
 	}
 	if err := r.readProbes(); err != nil {
 		return nil, err
+	}
+	if opt.Budget > 0 { // from here on: without the probes there is nothing to say
+		r.deadline = began.Add(opt.Budget)
 	}
 	for _, step := range []struct {
 		name string
