@@ -29,6 +29,9 @@ type Options struct {
 	MaxPickle int64
 	// MaxTensors caps the number of tensors. Optional: 1,000,000.
 	MaxTensors int
+	// Write lets Tensor.WriteRows change the files. They must be the caller's own
+	// copy: a write that fails leaves them half-changed.
+	Write bool
 }
 
 func (o Options) withDefaults() Options {

@@ -99,12 +99,7 @@ func (t *Tensor) gather(dst []float32, from int) error {
 			continue
 		}
 		for i := range row {
-			off, rest := base, i
-			for d := len(t.Shape) - 1; d > 0; d-- {
-				off += rest % t.Shape[d] * t.stride[d]
-				rest /= t.Shape[d]
-			}
-			if err := decode(row[i:i+1], t.data, t.DType, off, t.big); err != nil {
+			if err := decode(row[i:i+1], t.data, t.DType, t.element(from+r, i), t.big); err != nil {
 				return err
 			}
 		}

@@ -11,14 +11,14 @@ import (
 	"github.com/edsrzf/mmap-go"
 )
 
-// A mapping is a whole file, mapped read-only.
+// A mapping is a whole file, mapped.
 type mapping struct {
 	data mmap.MMap
 }
 
 // mapFile maps f, which may be closed afterwards. Only regular files are
 // mapped: a pipe or a device has no size to trust.
-func mapFile(f *os.File) (*mapping, error) {
+func mapFile(f *os.File, write bool) (*mapping, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -32,7 +32,11 @@ func mapFile(f *os.File) (*mapping, error) {
 	if info.Size() != int64(int(info.Size())) {
 		return nil, &fs.PathError{Op: "map", Path: f.Name(), Err: fmt.Errorf("%d bytes do not fit this machine's address space", info.Size())}
 	}
-	data, err := mmap.Map(f, mmap.RDONLY, 0)
+	prot := mmap.RDONLY
+	if write {
+		prot = mmap.RDWR
+	}
+	data, err := mmap.Map(f, prot, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "map", Path: f.Name(), Err: err}
 	}

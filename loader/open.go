@@ -36,6 +36,7 @@ func Open(ctx context.Context, path string, opt Options) (ck *Checkpoint, err er
 		return nil, err
 	}
 	defer f.close()
+	f.write = opt.Write
 	c := &Checkpoint{path: path, dir: filepath.Clean(dir), opt: opt}
 	defer func() {
 		if err != nil {
@@ -138,6 +139,7 @@ func (c *Checkpoint) adopt(got contents, m *mapping) error {
 		}
 		c.byName[t.Name] = t
 		t.mapped = within(t.data, m.data)
+		t.write = t.mapped && c.opt.Write
 	}
 	c.tensors = append(c.tensors, got.tensors...)
 	sortTensors(c.tensors)
@@ -209,6 +211,7 @@ type folder struct {
 	dir    string
 	root   *os.Root
 	prefix string // of names, below root
+	write  bool   // maps files so that writing to the mapping changes them
 }
 
 // openFolder opens dir. In the Hugging Face cache (models--x/snapshots/commit)
@@ -244,7 +247,7 @@ func (f *folder) list() ([]string, error) {
 
 // open opens a regular file of the folder. To open a pipe would be to wait for
 // its writer.
-func (f *folder) open(name string) (*os.File, error) {
+func (f *folder) open(name string, flag int) (*os.File, error) {
 	path := filepath.Join(f.prefix, name)
 	info, err := f.root.Stat(path)
 	if err != nil {
@@ -253,17 +256,21 @@ func (f *folder) open(name string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: not a regular file", ErrUnsupported)}
 	}
-	return f.root.Open(path)
+	return f.root.OpenFile(path, flag, 0)
 }
 
 func (f *folder) mapFile(name string) (*mapping, error) {
 	// A link that leaves the folder is an error, whoever named the file.
-	file, err := f.open(name)
+	flag := os.O_RDONLY
+	if f.write {
+		flag = os.O_RDWR
+	}
+	file, err := f.open(name, flag)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return mapFile(file)
+	return mapFile(file, f.write)
 }
 
 // maxMetadata caps the bytes of a config, a tokenizer or a model card.
@@ -271,7 +278,7 @@ const maxMetadata = 64 << 20
 
 // read returns a small file of the folder; nil, nil where there is none.
 func (f *folder) read(name string) ([]byte, error) {
-	file, err := f.open(name)
+	file, err := f.open(name, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

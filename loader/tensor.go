@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 )
 
 // A Tensor is a named, lazily read array. It refers into the mapped file and
@@ -21,6 +22,8 @@ type Tensor struct {
 	stride []int  // in elements, one per dimension; nil when contiguous
 	big    bool   // elements are big-endian
 	mapped bool   // data is a part of a mapped file
+	write  bool   // and may be changed
+	wrote  atomic.Bool
 }
 
 // A view describes where a tensor's elements lie in a storage. All numbers are
@@ -178,18 +181,43 @@ func (t *Tensor) ReadRows(ctx context.Context, dst []float32, from int) (err err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := t.checkRows(len(dst), from); err != nil || len(dst) == 0 {
+		return err
+	}
 	dim := t.Dim()
-	if dim == 0 || len(dst) == 0 {
-		return nil
-	}
-	if len(dst)%dim != 0 || from < 0 || from > t.Len() || len(dst)/dim > t.Len()-from {
-		return fmt.Errorf("tensor %q: rows %d to %d of %d asked for", t.Name, from, from+len(dst)/dim, t.Len())
-	}
 	defer t.guard(&err)()
 	if t.stride == nil {
 		return decode(dst, t.data, t.DType, t.offset+from*dim, t.big)
 	}
 	return t.gather(dst, from)
+}
+
+// checkRows reports whether n numbers are rows from, from+1, ... of t.
+func (t *Tensor) checkRows(n, from int) error {
+	dim := t.Dim()
+	if n == 0 {
+		return nil
+	}
+	if dim == 0 || n%dim != 0 || from < 0 || from > t.Len() || n/dim > t.Len()-from {
+		return fmt.Errorf("tensor %q: %d numbers from row %d on, of %d rows of %d", t.Name, n, from, t.Len(), dim)
+	}
+	return nil
+}
+
+// element is the index in data of the element i of a row.
+func (t *Tensor) element(row, i int) int {
+	if t.stride == nil {
+		return t.offset + row*t.Dim() + i
+	}
+	off := t.offset
+	if len(t.stride) > 0 {
+		off += row * t.stride[0]
+	}
+	for d := len(t.Shape) - 1; d > 0; d-- {
+		off += i % t.Shape[d] * t.stride[d]
+		i /= t.Shape[d]
+	}
+	return off
 }
 
 // VisitRows calls visit with rows from, from+1, ... from+n-1 as float32:

@@ -34,9 +34,10 @@ type Entry struct {
 	DataOff   int    // of the stored bytes in the archive
 	Bad       string // why the bytes cannot be had; "" for a readable member
 
-	raw []byte
-	end int // of the member's bytes in the archive
-	dir *Dir
+	raw    []byte
+	end    int // of the member's bytes in the archive
+	dir    *Dir
+	record int // of the central directory, in the archive
 }
 
 // Raw is the member's bytes as they lie in the archive: a part of the archive,
@@ -99,3 +100,23 @@ func (e *Entry) Head(n int) []byte {
 // CheckCRC reports whether content has the CRC that e declares. It reads all
 // of it, so it is for small members.
 func (e *Entry) CheckCRC(content []byte) bool { return crc32.ChecksumIEEE(content) == e.CRC }
+
+// Checksums returns the CRC of a stored member's bytes as they are now, and where
+// in the archive it is stated: in the central directory, and in the local header
+// or the descriptor that follows the bytes, or both.
+func (e *Entry) Checksums() (at []int, crc uint32) {
+	at = append(at, e.record+16)
+	if h := e.HeaderOff + 14; e.Flags&flagDescriptor == 0 || le.Uint32(e.dir.data[h:]) == e.CRC {
+		at = append(at, h)
+	}
+	if e.Flags&flagDescriptor != 0 {
+		off := e.end
+		if rest := e.dir.data[off:]; len(rest) >= 4 && string(rest[:4]) == sigDescriptor {
+			off += 4
+		}
+		if rest := e.dir.data[off:e.dir.cd]; len(rest) >= 4 && le.Uint32(rest) == e.CRC {
+			at = append(at, off)
+		}
+	}
+	return at, crc32.ChecksumIEEE(e.raw)
+}

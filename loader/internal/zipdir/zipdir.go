@@ -66,6 +66,8 @@ const (
 	sigEnd64   = "PK\x06\x06"
 	sigLoc64   = "PK\x06\x07"
 
+	sigDescriptor = "PK\x07\x08"
+
 	localLen   = 30
 	centralLen = 46
 	endLen     = 22
@@ -232,6 +234,7 @@ func (d *Dir) central(ctx context.Context, count int) error {
 			Method: le.Uint16(r[10:]),
 			CRC:    le.Uint32(r[16:]),
 			dir:    d,
+			record: p,
 		}
 		csize, size, off := uint64(le.Uint32(r[20:])), uint64(le.Uint32(r[24:])), uint64(le.Uint32(r[42:]))
 		x, ok := zip64(r[centralLen+n:centralLen+n+m], &size, &csize, &off)
@@ -436,7 +439,7 @@ func (d *Dir) layout() {
 func descriptor(b []byte, e *Entry) bool {
 	switch len(b) {
 	case 16, 24:
-		if string(b[:4]) != "PK\x07\x08" {
+		if string(b[:4]) != sigDescriptor {
 			return false
 		}
 		b = b[4:]
