@@ -54,6 +54,8 @@ type Checkpoint struct {
 	dir      string // the folder whose config and tokenizer belong to it; "" if none
 	format   Format
 	files    []File
+	index    string    // the shard index, in dir; "" if none
+	alone    bool      // the user named a file, not a folder
 	tensors  []*Tensor // sorted by name
 	byName   map[string]*Tensor
 	config   Config

@@ -75,6 +75,7 @@ func (c *Checkpoint) loadShards(ctx context.Context, f *folder, name string, dat
 		return err
 	}
 	shards := shardNames(weights)
+	c.index = name
 	if len(shards) > maxShards {
 		return &FormatError{Path: path, Off: -1, Msg: fmt.Sprintf("%d shards, the limit is %d", len(shards), maxShards)}
 	}

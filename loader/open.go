@@ -37,7 +37,7 @@ func Open(ctx context.Context, path string, opt Options) (ck *Checkpoint, err er
 	}
 	defer f.close()
 	f.write = opt.Write
-	c := &Checkpoint{path: path, dir: filepath.Clean(dir), opt: opt}
+	c := &Checkpoint{path: path, dir: filepath.Clean(dir), opt: opt, alone: !info.IsDir()}
 	defer func() {
 		if err != nil {
 			ck = nil
