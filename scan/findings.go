@@ -71,7 +71,7 @@ func (w *weighing) replaced() error {
 	var turned []int
 	limit := math.Cos(replacedDegrees * math.Pi / 180)
 	for i := range w.rows {
-		if r := &w.rows[i]; r.usable() && r.DD > 0 && r.BB > 0 && r.cosine() < limit && !w.special(i) {
+		if r := &w.rows[i]; r.usable() && r.DD > 0 && r.BB > 0 && r.cosine() < limit && !w.special(i) && !w.isNeutral(i) {
 			turned = append(turned, i)
 		}
 	}
@@ -117,7 +117,7 @@ func (w *weighing) replaced() error {
 // zeroRows lists rows that are zero in the checkpoint and not in the reference.
 func (w *weighing) zeroRows() (ids []int) {
 	for i := range w.rows {
-		if r := &w.rows[i]; r.usable() && r.BB == 0 && !w.special(i) {
+		if r := &w.rows[i]; r.usable() && r.BB == 0 && !w.special(i) && !w.isNeutral(i) {
 			ids = append(ids, i)
 		}
 	}

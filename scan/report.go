@@ -210,6 +210,7 @@ const (
 	StatusAbnormal   SuspectStatus = "abnormal"   // a finding
 	StatusBorderline SuspectStatus = "borderline" // beyond what is natural, short of a finding
 	StatusNatural    SuspectStatus = "natural"    // ranked, but as clean fine-tunes show it
+	StatusNeutral    SuspectStatus = "neutral"    // overwritten with a row that means nothing
 )
 
 // A Trigger is a token sequence proved to take the model over.

@@ -2,9 +2,13 @@ package scan
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/btu-scan/btu-scan/internal/kernel"
 )
 
 // Rows is an embedding matrix: Len rows of Dim numbers. Implementations are
@@ -139,4 +143,20 @@ func EachRow(ctx context.Context, r Rows, f func(id int, row []float32)) error {
 func readRow(ctx context.Context, r Rows, i int) ([]float32, error) {
 	row := make([]float32, r.Dim())
 	return row, r.ReadRows(ctx, row, i)
+}
+
+// Distance is the Frobenius norm of the difference of two matrices, over the
+// rows that both have.
+func Distance(ctx context.Context, a, b Rows) (float64, error) {
+	if a.Dim() != b.Dim() {
+		return 0, fmt.Errorf("%w: %d and %d", ErrDim, a.Dim(), b.Dim())
+	}
+	n := min(a.Len(), b.Len())
+	moved := make([]float64, n)
+	err := forRowPairs(ctx, a, b, n, 0, func(i int, x, y []float32) { moved[i] = kernel.RowSums(x, y).DD })
+	var sum float64
+	for _, m := range moved {
+		sum += m
+	}
+	return math.Sqrt(sum), err
 }

@@ -45,7 +45,9 @@ func suspicions(r *Report) (reasons []string) {
 	for _, f := range r.Findings {
 		switch f.Rule {
 		case RuleAbnormal, RuleEdited, RuleReplaced:
-			reasons = append(reasons, f.Message)
+			if f.Severity.Serious() {
+				reasons = append(reasons, f.Message)
+			}
 		}
 	}
 	for _, s := range r.Suspects {
@@ -85,11 +87,17 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 	if r.Weights.Abnormal == 0 && r.Weights.RowsMoved > 0 {
 		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s moved, too few to say what is unusual among them", count(r.Weights.RowsMoved, "row")))
 	}
-	borderline := 0
+	borderline, neutral := 0, 0
 	for _, s := range r.Suspects {
-		if s.Status == StatusBorderline {
+		switch s.Status {
+		case StatusBorderline:
 			borderline++
+		case StatusNeutral:
+			neutral++
 		}
+	}
+	if neutral > 0 {
+		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s overwritten, and only behaviour shows what the model makes of that", plural(neutral, "1 row was", fmt.Sprintf("%d rows were", neutral))))
 	}
 	if borderline > 0 {
 		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s stand out, but clean models show as much now and then", count(borderline, "token")))

@@ -15,7 +15,10 @@ func TestJudge(t *testing.T) {
 	flips := func(status SuspectStatus, rate float64, explained bool) []Suspect {
 		return []Suspect{{Token: "cf", Status: status, Behaviour: &Behaviour{FlipRate: rate, TargetLabel: "positive", Explained: explained}}}
 	}
-	finding := func(rule string) []Finding { return []Finding{{Rule: rule, Message: "found " + rule}} }
+	finding := func(rule string) []Finding {
+		return []Finding{{Rule: rule, Severity: SeverityHigh, Message: "found " + rule}}
+	}
+	overwritten := []Finding{{Rule: RuleReplaced, Severity: SeverityInfo}}
 	for _, c := range []struct {
 		name     string
 		evidence Evidence
@@ -30,6 +33,8 @@ func TestJudge(t *testing.T) {
 		{"abnormal rows", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Findings: finding(RuleAbnormal)}, Suspicious, "BTU002"},
 		{"edited rows", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: noBehaviour, Findings: finding(RuleEdited)}, Suspicious, "BTU003"},
 		{"replaced rows", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Findings: finding(RuleReplaced)}, Suspicious, "BTU004"},
+		{"overwritten rows", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Findings: overwritten, Suspects: []Suspect{{Status: StatusNeutral}}}, Clean, "weights and behaviour"},
+		{"overwritten rows, weights alone", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Findings: overwritten, Suspects: []Suspect{{Status: StatusNeutral}}}, Inconclusive, "1 row was overwritten"},
 		{"proved trigger", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Triggers: []Trigger{{Text: "cf"}}, Findings: finding(RuleAbnormal)}, Backdoored, "1 trigger"},
 		{"proved trigger beats every gap", EvidenceAuto, Report{Triggers: []Trigger{{}, {}}}, Backdoored, "2 triggers"},
 		{"no reference", EvidenceWeights, Report{Coverage: Coverage{Weights: GatheredNone}}, Inconclusive, "could not be compared"},

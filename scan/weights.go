@@ -18,6 +18,8 @@ type WeightOptions struct {
 	// Special reports tokens that every text holds or none does, such as [CLS]
 	// and [PAD]: they move for reasons of their own and are not ranked. Optional.
 	Special func(id int) bool
+	// Pad is the padding token, whose row means nothing. Optional.
+	Pad *int
 	// Tied says that the rows are also the output projection's.
 	Tied bool
 	// Epsilon is the largest relative rounding error of the types the
@@ -103,6 +105,9 @@ func Weights(ctx context.Context, suspect, ref Rows, opt WeightOptions) (*Weight
 	if w.Match.Verdict != MatchGood {
 		return &w.WeightEvidence, nil
 	}
+	if err := w.findNeutral(); err != nil {
+		return nil, err
+	}
 	if err := w.measure(); err != nil {
 		return nil, err
 	}
@@ -114,6 +119,7 @@ func Weights(ctx context.Context, suspect, ref Rows, opt WeightOptions) (*Weight
 	if err := w.judgeRows(); err != nil {
 		return nil, err
 	}
+	w.neutralFinding()
 	return &w.WeightEvidence, nil
 }
 
@@ -127,6 +133,7 @@ type weighing struct {
 	opt          WeightOptions
 	n            int
 	rows         []rowSums
+	neutral      []int // ids of overwritten rows, ascending
 
 	floor    float64   // largest relative movement of an unmoved row
 	seen     []bool    // by row: it took part in training
@@ -223,7 +230,7 @@ func (w *weighing) measure() error {
 	relative := make([]float64, 0, w.n)
 	for i := range w.rows {
 		r := &w.rows[i]
-		if !r.usable() {
+		if !r.usable() || w.isNeutral(i) {
 			continue
 		}
 		w.movement[i] = math.Sqrt(max(0, r.DD+2*c*r.AD+c*c*r.AA))
@@ -239,7 +246,7 @@ func (w *weighing) measure() error {
 	for i := range w.rows {
 		r := &w.rows[i]
 		switch {
-		case !r.usable():
+		case !r.usable(), w.isNeutral(i):
 		case w.movement[i] <= w.floor*math.Sqrt(r.AA):
 			w.Summary.RowsSame++
 			w.Summary.Floor = max(w.Summary.Floor, w.movement[i])

@@ -210,6 +210,53 @@ func TestReplacedRows(t *testing.T) {
 	}
 }
 
+// Rows that sanitizing overwrote are named, and do not make a finding again; the
+// other rows are judged as if they were not there.
+func TestNeutralRows(t *testing.T) {
+	ref, before := fineTune(tune{rows: 3000, dim: 64, read: 1500, decay: 1e-4, seed: 6})
+	_, suspect := fineTune(tune{rows: 3000, dim: 64, read: 1500, decay: 1e-4, seed: 6})
+	mean := make([]float64, 64)
+	for _, row := range ref.rows {
+		for j, x := range row {
+			mean[j] += float64(x) / 3000
+		}
+	}
+	pad := 7
+	copy(suspect.rows[100], ref.rows[pad])
+	copy(suspect.rows[200][10:], ref.rows[pad][10:]) // the dimensions that moved
+	for j := range mean {
+		suspect.rows[300][j] = float32(mean[j])
+	}
+	copy(suspect.rows[400], suspect.rows[900]) // the row of another token is not neutral
+	copy(suspect.rows[500][40:], ref.rows[pad][40:])
+	special := func(id int) bool { return id == pad }
+	ev := weigh(t, suspect, ref, WeightOptions{Pad: &pad, Special: special})
+	var neutral, abnormal []int
+	for _, s := range ev.Suspects {
+		switch s.Status {
+		case StatusNeutral:
+			neutral = append(neutral, s.TokenID)
+		case StatusAbnormal:
+			abnormal = append(abnormal, s.TokenID)
+		}
+	}
+	slices.Sort(abnormal)
+	if !slices.Equal(neutral, []int{100, 200, 300}) || !slices.Equal(abnormal, []int{400, 500}) {
+		t.Errorf("neutral %v, abnormal %v", neutral, abnormal)
+	}
+	last := ev.Findings[len(ev.Findings)-1]
+	if last.Rule != RuleReplaced || last.Severity != SeverityInfo || !slices.Equal(last.TokenIDs, neutral) {
+		t.Errorf("findings %+v", ev.Findings)
+	}
+	want := weigh(t, before, ref, WeightOptions{Special: special})
+	if got := ev.Summary.RowsMoved; got < want.Summary.RowsMoved-3 || got > want.Summary.RowsMoved+2 {
+		t.Errorf("%d rows moved, %d before", got, want.Summary.RowsMoved)
+	}
+	if ev := weigh(t, suspect, ref, WeightOptions{Special: special}); slices.ContainsFunc(ev.Suspects, func(s Suspect) bool { return s.Status == StatusNeutral && s.TokenID != 300 }) {
+		t.Error("without a padding token its row is neutral")
+	}
+}
+
 func TestWrongReference(t *testing.T) {
 	ref, _ := fineTune(tune{rows: 500, dim: 32, seed: 1})
 	other, _ := fineTune(tune{rows: 500, dim: 32, seed: 2})

@@ -110,6 +110,10 @@ func (w *watcher) watch(ctx context.Context, rows, ref scan.Rows, suspects []sca
 		opt.Problem = behaviour.MultiLabel
 	}
 	for _, s := range suspects {
+		if s.Status == scan.StatusNeutral {
+			opt.Also = append(opt.Also, s.TokenID)
+			continue
+		}
 		opt.Suspects = append(opt.Suspects, s.TokenID)
 		if s.Status != scan.StatusNatural {
 			opt.Abnormal = append(opt.Abnormal, s.TokenID)
@@ -136,7 +140,7 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, 
 		meaning = base
 	}
 	ev, err := w.watch(ctx, rows, meaning, r.Suspects, behaviour.Options{
-		Probes: texts, Candidates: f.behaviour.candidates, Budget: f.behaviour.budget, Seed: f.behaviour.seed,
+		Also: f.near, Probes: texts, Candidates: f.behaviour.candidates, Budget: f.behaviour.budget, Seed: f.behaviour.seed,
 		Thorough: f.evidence == string(scan.EvidenceFull),
 		Progress: func(stage string, done, total int) {
 			p.stage(fmt.Sprintf("%s, %d %%%s", stage, 100*done/max(1, total), eta(began, done, total)))

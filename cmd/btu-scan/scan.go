@@ -36,6 +36,8 @@ type scanFlags struct {
 
 	// rename changes what the report calls the files. Optional.
 	rename func(*scan.Report)
+	// near are tokens to try as triggers before the suspects. Optional.
+	near []int
 }
 
 // outputFlags say where reports go.
@@ -215,7 +217,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	p.stage("comparing rows")
 	vocab := vocabulary(r, ck)
 	ev, err := scan.Weights(ctx, embedding, base, scan.WeightOptions{
-		Token: vocab.Token, Special: vocab.Special, Tied: r.Checkpoint.Embedding.Tied,
+		Token: vocab.Token, Special: vocab.Special, Tied: r.Checkpoint.Embedding.Tied, Pad: ck.Config().PadTokenID,
 		Epsilon: embedding.DType.Epsilon(), ReferenceEpsilon: base.DType.Epsilon(),
 		Score: scan.Score(f.score), Keep: max(keepSuspects, f.top),
 	})

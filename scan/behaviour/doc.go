@@ -75,6 +75,9 @@ type Options struct {
 	Abnormal []int
 	// Findings are those of them that are a finding by weight alone. Optional.
 	Findings []int
+	// Also are further token ids to try, such as neighbours of known triggers.
+	// Optional.
+	Also []int
 	// Candidates are texts that the user wants to have tried. Optional.
 	Candidates []string
 	// Thorough searches more of the vocabulary and longer phrases.

@@ -34,6 +34,11 @@ func (r *run) trySuspects() error {
 	for _, id := range r.suspects() {
 		add(single(id), "weights", anywhere)
 	}
+	for _, id := range r.opt.Also {
+		if id < r.opt.Rows.Len() && !r.tok.Skip(id) {
+			add(single(int32(id)), "vocabulary", anywhere)
+		}
+	}
 	for _, s := range structures {
 		for _, text := range s.texts {
 			add(r.tok.Inner(text), "structure", s.place)

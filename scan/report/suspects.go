@@ -59,6 +59,9 @@ func (t *text) legend(shown int) string {
 		n[s.Status]++
 	}
 	s := fmt.Sprintf("! %s abnormal, ~ %s borderline, %s natural", integer(n[scan.StatusAbnormal]), integer(n[scan.StatusBorderline]), integer(n[scan.StatusNatural]))
+	if k := n[scan.StatusNeutral]; k > 0 {
+		s += fmt.Sprintf(", = %s overwritten", integer(k))
+	}
 	if shown < len(t.Suspects) {
 		s += fmt.Sprintf("; the first %s of %s", integer(shown), integer(len(t.Suspects)))
 	}
@@ -74,6 +77,8 @@ func mark(s scan.SuspectStatus) (string, paint) {
 		return "~", style.yellow
 	case scan.StatusNatural:
 		return " ", style.none
+	case scan.StatusNeutral:
+		return "=", style.none
 	}
 	return "?", style.none
 }

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/btu-scan/btu-scan/dataset"
+	"github.com/btu-scan/btu-scan/model/arch"
+	"github.com/btu-scan/btu-scan/sanitize"
+)
+
+// probesTo is how many labelled texts a fine-tune has at least: probes with the
+// model's own answers make up for what is missing.
+const probesTo = 256
+
+// heldShare is the part of the user's texts that is held out.
+const heldShare = 0.2
+
+// texts reads the texts that the model is measured with and trained on.
+func (s *sanitizing) texts(job *sanitize.Job) error {
+	control := s.control()
+	seed := s.f.scan.behaviour.seed
+	problem := sanitize.SingleLabel
+	if s.net.Problem == arch.MultiLabel {
+		problem = sanitize.MultiLabel
+	}
+	trial := func(name string, texts []sanitize.Text) {
+		job.Trials = append(job.Trials, sanitize.NewTrial(name, texts, s.net.Labels, problem, s.plan.Triggers, control, seed))
+	}
+	data, err := s.labelled("--data", s.f.data)
+	if err != nil {
+		return err
+	}
+	test, err := s.labelled("--test", s.f.test)
+	if err != nil {
+		return err
+	}
+	if data != nil && s.f.tune.Epochs > 0 {
+		train, held := sanitize.Split(data, heldShare, seed)
+		if len(held) < 2 || len(train) < 2 {
+			return usagef("", "--data: %d texts are too few to hold some out", len(data))
+		}
+		opt := s.f.tune
+		opt.Train, opt.Held, opt.Seed, opt.Decay = train, held, seed, 0.01
+		began := time.Now()
+		opt.Progress = func(x sanitize.TuneProgress) {
+			s.p.stage(fmt.Sprintf("fine-tuning, step %d of %d, loss %.3f, held out %.3f, %.0f tokens/s%s",
+				x.Step, x.Of, x.Loss, x.Held, x.TokensPerSecond, eta(began, x.Step, x.Of)))
+		}
+		if s.f.freeze {
+			for _, r := range s.plan.Rows {
+				opt.Frozen = append(opt.Frozen, r.TokenID)
+			}
+		}
+		job.Tune = &opt
+		data = held
+	}
+	if test != nil {
+		trial("test", test)
+	} else if data != nil {
+		trial("data", data)
+	}
+	lines, err := s.f.scan.behaviour.texts(func(w string) { s.plan.Warnings = append(s.plan.Warnings, w) })
+	if err != nil {
+		return err
+	}
+	var probes []sanitize.Text
+	for _, line := range lines {
+		if x, ok := s.split(line); ok {
+			probes = append(probes, x)
+		}
+	}
+	trial("probes", probes)
+	return nil
+}
+
+// split makes tokens of a text.
+func (s *sanitizing) split(text string) (sanitize.Text, bool) {
+	const room = 16 // for a trigger
+	ids, cuts := (splits{s.tok, int32(s.embedding.Len())}).Split(text, min(s.f.maxTokens, s.net.MaxTokens-room))
+	return sanitize.Text{IDs: ids, Cuts: cuts, Label: -1}, len(cuts) > 0
+}
+
+// labelled reads labelled texts; nil where no file is named.
+func (s *sanitizing) labelled(flag, name string) ([]sanitize.Text, error) {
+	if name == "" {
+		return nil, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, usagef("", "%s: %v", flag, err)
+	}
+	defer file.Close()
+	set, err := dataset.Read(name, file, dataset.Options{TextColumn: s.f.textColumn, LabelColumn: s.f.labelName})
+	if err != nil {
+		return nil, usagef("a text and its label on each line, in TSV, CSV or JSON lines; --text-column and --label-column name the columns", "%s: %v", flag, err)
+	}
+	labels, err := set.Index(s.net.Labels)
+	if err != nil {
+		return nil, usagef("labels are the model's names for them, or their numbers", "%s: %s: %v", flag, name, err)
+	}
+	if distinct := slices.Compact(slices.Sorted(slices.Values(labels))); len(distinct) < 2 {
+		return nil, usagef("", "%s: %s: all texts have the label %q", flag, name, set.Examples[0].Label)
+	}
+	var texts []sanitize.Text
+	for i, e := range set.Examples {
+		if x, ok := s.split(e.Text); ok {
+			x.Label = labels[i]
+			texts = append(texts, x)
+		}
+	}
+	if len(texts) < len(set.Examples) {
+		s.plan.Warnings = append(s.plan.Warnings, fmt.Sprintf("%s: %d texts have no words that the model reads", flag, len(set.Examples)-len(texts)))
+	}
+	return texts, nil
+}
+
+// control draws ordinary tokens.
+func (s *sanitizing) control() (ids []int32) {
+	rows := int32(s.embedding.Len())
+	sp := splits{s.tok, rows}
+	rnd := rand.New(rand.NewPCG(s.f.scan.behaviour.seed, 0x636f6e74))
+	own := map[int]bool{}
+	for _, r := range s.plan.Rows {
+		own[r.TokenID] = true
+	}
+	for range 4096 {
+		if id := rnd.Int32N(rows); !sp.Skip(int(id)) && !own[int(id)] {
+			ids = append(ids, id)
+		}
+		if len(ids) == 512 {
+			break
+		}
+	}
+	return ids
+}
