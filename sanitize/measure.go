@@ -60,7 +60,7 @@ type answer []float32
 type attack struct {
 	Trigger
 	ids   []int32
-	label int
+	label int // -1 while it is not known
 }
 
 // NewTrial returns a trial of texts. labels names the model's answers, control
@@ -79,11 +79,7 @@ func NewTrial(name string, texts []Text, labels []string, problem Problem, trigg
 // add adds triggers.
 func (t *Trial) add(triggers []Trigger) {
 	for _, tr := range triggers {
-		label := slices.Index(t.labels, tr.Label)
-		if label < 0 {
-			continue // which answer it forces is not known
-		}
-		a := attack{Trigger: tr, label: label}
+		a := attack{Trigger: tr, label: slices.Index(t.labels, tr.Label)}
 		for _, id := range tr.TokenIDs {
 			a.ids = append(a.ids, int32(id))
 		}
@@ -147,9 +143,10 @@ func (t *Trial) Measure(ctx context.Context, m Model) (*Measure, error) {
 		return nil, err
 	}
 	if t.before == nil {
-		for _, row := range plain {
-			t.before = append(t.before, slices.Clone(row))
-		}
+		t.before = plain
+	}
+	if err := t.learnLabels(ctx, m, plain); err != nil {
+		return nil, err
 	}
 	out := &Measure{Texts: len(t.texts), Attacks: []Attack{}}
 	known, right, same := 0, 0, 0
@@ -170,6 +167,9 @@ func (t *Trial) Measure(ctx context.Context, m Model) (*Measure, error) {
 		out.Accuracy = &a
 	}
 	for _, a := range t.attacks {
+		if a.label < 0 { // it turns nothing
+			continue
+		}
 		victims := t.victims(a.label)
 		hit := func(rows []answer) (n int) {
 			for _, row := range rows {
@@ -193,11 +193,39 @@ func (t *Trial) Measure(ctx context.Context, m Model) (*Measure, error) {
 		}
 		n := len(victims)
 		out.Attacks = append(out.Attacks, Attack{
-			Text: a.Text, Label: a.Trigger.Label, Texts: n,
+			Text: a.Text, Label: t.labels[a.label], Texts: n,
 			Success: share(hit(forced), n), Plain: share(hit(asked), n), Control: share(hit(random), n),
 		})
 	}
 	return out, nil
+}
+
+// learnLabels finds the answer of triggers that came without one: that which they
+// turn most of the texts to.
+func (t *Trial) learnLabels(ctx context.Context, m Model, plain []answer) error {
+	for i := range t.attacks {
+		a := &t.attacks[i]
+		if a.label >= 0 || len(t.texts) == 0 {
+			continue
+		}
+		forced, err := t.ask(ctx, m, t.all(), func(int) ([]int32, string) { return a.ids, a.Place })
+		if err != nil {
+			return err
+		}
+		most := 0
+		for label := range t.labels {
+			turned := 0
+			for k := range forced {
+				if t.Problem.yes(forced[k], label) && !t.Problem.yes(plain[k], label) {
+					turned++
+				}
+			}
+			if turned > most {
+				most, a.label = turned, label
+			}
+		}
+	}
+	return nil
 }
 
 func share(n, of int) float64 {
