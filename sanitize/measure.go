@@ -166,6 +166,11 @@ func (t *Trial) Measure(ctx context.Context, m Model) (*Measure, error) {
 		a := share(right, known)
 		out.Accuracy = &a
 	}
+	type what struct {
+		label, n int
+		place    string
+	}
+	controls := map[what][]answer{} // several triggers share one
 	for _, a := range t.attacks {
 		if a.label < 0 { // it turns nothing
 			continue
@@ -183,9 +188,14 @@ func (t *Trial) Measure(ctx context.Context, m Model) (*Measure, error) {
 		if err != nil {
 			return nil, err
 		}
-		random, err := t.ask(ctx, m, victims, func(i int) ([]int32, string) { return t.random(i, len(a.ids)), a.Place })
-		if err != nil {
-			return nil, err
+		kind := what{a.label, len(a.ids), a.Place}
+		random, known := controls[kind]
+		if !known {
+			random, err = t.ask(ctx, m, victims, func(i int) ([]int32, string) { return t.random(i, len(a.ids)), a.Place })
+			if err != nil {
+				return nil, err
+			}
+			controls[kind] = random
 		}
 		var asked []answer
 		for _, i := range victims {
@@ -254,7 +264,7 @@ func (t *Trial) agrees(a, b answer) bool {
 }
 
 // maxVictims is how many texts an attack is tried on.
-const maxVictims = 400
+const maxVictims = 200
 
 // victims are the texts that an attack on a label can change.
 func (t *Trial) victims(label int) (is []int) {
@@ -284,11 +294,10 @@ func (t *Trial) random(i, n int) (ids []int32) {
 func (t *Trial) ask(ctx context.Context, m Model, which []int, put func(i int) (ids []int32, place string)) ([]answer, error) {
 	var seqs [][]int32
 	for _, i := range which {
-		x := t.texts[i]
-		seq := x.IDs
+		seq := t.texts[i].IDs
 		if put != nil {
 			ids, place := put(i)
-			seq = slices.Insert(slices.Clone(x.IDs), t.at(i, place), ids...)
+			seq = t.with(i, ids, place)
 		}
 		seqs = append(seqs, seq)
 	}
@@ -304,6 +313,11 @@ func (t *Trial) ask(ctx context.Context, m Model, which []int, put func(i int) (
 		answers[i] = row
 	}
 	return answers, nil
+}
+
+// with is a text with tokens put in.
+func (t *Trial) with(i int, ids []int32, place string) []int32 {
+	return slices.Insert(slices.Clone(t.texts[i].IDs), t.at(i, place), ids...)
 }
 
 // at is the index at which words go into a text.

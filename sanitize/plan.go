@@ -68,6 +68,9 @@ type Trigger struct {
 	Label string `json:"target_label"`
 	Place string `json:"place"` // anywhere, front or back
 	Why   string `json:"why"`   // who says so
+	// Ordinary says that its tokens are words that the model needs, so that their
+	// rows stay: only a fine-tune can take its power.
+	Ordinary bool `json:"ordinary_words"`
 }
 
 // A Row is a row of the token embedding.
@@ -149,6 +152,7 @@ func NewPlan(ctx context.Context, opt PlanOptions) (*Plan, error) {
 		}
 		p.Threshold = p.Multiplier * moved / float64(opt.Embedding.Len())
 	}
+	p.Rows = []Row{}
 	if err := p.addRows(ctx, opt); err != nil {
 		return nil, err
 	}
@@ -160,6 +164,9 @@ func (p *Plan) addRows(ctx context.Context, opt PlanOptions) error {
 	rows := slices.Clone(opt.Rows)
 	for i := len(p.Triggers) - 1; i >= 0; i-- {
 		t := p.Triggers[i]
+		if t.Ordinary {
+			continue
+		}
 		for j := len(t.TokenIDs) - 1; j >= 0; j-- {
 			rows = slices.Insert(rows, 0, Row{TokenID: t.TokenIDs[j], Why: t.Why})
 		}
@@ -199,10 +206,15 @@ func (p *Plan) addRows(ctx context.Context, opt PlanOptions) error {
 		}
 		p.Rows = append(p.Rows, r)
 	}
-	if len(p.Rows) == 0 {
+	if len(p.Rows) == 0 && !p.ordinary() {
 		return ErrNothing
 	}
 	return nil
+}
+
+// ordinary reports whether a trigger is made of ordinary words.
+func (p *Plan) ordinary() bool {
+	return slices.ContainsFunc(p.Triggers, func(t Trigger) bool { return t.Ordinary })
 }
 
 // moved reports whether a dimension moved further than the threshold.
@@ -294,7 +306,7 @@ func (p *Plan) unknown(triggers []Trigger) (more []Trigger) {
 		rows := !slices.ContainsFunc(t.TokenIDs, func(id int) bool {
 			return !slices.ContainsFunc(p.Rows, func(r Row) bool { return r.TokenID == id })
 		})
-		if !known && !rows {
+		if !known && (t.Ordinary || !rows) {
 			more = append(more, t)
 		}
 	}

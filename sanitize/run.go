@@ -48,9 +48,9 @@ type Job struct {
 
 	// Progress is told what is going on. Optional.
 	Progress func(stage string)
-	// Interrupted is given the model of a tune that was interrupted, to keep it.
-	// Optional.
-	Interrupted func(t *Tuned, m *model.Model) error
+	// State is a folder that keeps the best state of a tune that is interrupted:
+	// the same job goes on from it. Optional.
+	State string
 }
 
 // rounds is how often triggers that a scan of the copy still finds are dealt
@@ -111,7 +111,6 @@ type run struct {
 	copied   *loader.Copy       // the files
 	ck       *loader.Checkpoint // the copy, which is written
 	tensors  []string           // of the copy: the embedding and what is tied to it
-	tuned    bool
 }
 
 func (r *run) stage(name string) {
@@ -274,11 +273,14 @@ func (r *run) tune() error {
 	if r.Tune == nil {
 		return nil
 	}
+	opt := *r.Tune
+	if err := r.resume(&opt); err != nil {
+		return err
+	}
 	m, err := r.Model(r.ck, true)
 	if err != nil {
 		return err
 	}
-	opt := *r.Tune
 	save := opt.Save
 	opt.Save = func(ctx context.Context, m *model.Model) error {
 		if save != nil {
@@ -293,12 +295,7 @@ func (r *run) tune() error {
 		return err
 	}
 	if r.res.Tune.Interrupted {
-		if r.Interrupted != nil {
-			if err := r.Interrupted(r.res.Tune, m); err != nil {
-				return err
-			}
-		}
-		return context.Cause(r.ctx)
+		return r.suspend(context.WithoutCancel(r.ctx))
 	}
 	if r.res.Tune.Best == 0 {
 		r.res.Warnings = append(r.res.Warnings, "the fine-tune did not improve on the held-out texts, so nothing of it was kept")
@@ -323,7 +320,6 @@ func (r *run) keep(ctx context.Context, m *model.Model) error {
 			}
 		}
 	}
-	r.tuned = true
 	return nil
 }
 
@@ -438,7 +434,10 @@ func (r *run) finish() error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
-	return r.folder.Commit()
+	if err := r.folder.Commit(); err != nil || r.State == "" {
+		return err
+	}
+	return os.RemoveAll(r.State)
 }
 
 // digest is the SHA-256 of a file.

@@ -382,3 +382,134 @@ func TestInterruptedTune(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 }
+
+// The same job goes on from what an interrupted one kept, another does not.
+func TestState(t *testing.T) {
+	s := openSample(t)
+	train, held := Split(s.texts(), 0.3, 1)
+	job := s.job(t)
+	job.State = job.Out + ".tune"
+	job.Trials = nil
+	job.Tune = &TuneOptions{Train: train, Held: held, Epochs: 16, Batch: 4, LR: 1e-4}
+	ctx, cancel := context.WithCancel(t.Context())
+	first := 0.0
+	job.Tune.Progress = func(p TuneProgress) {
+		if first == 0 {
+			first = p.Held
+		}
+		if p.Held < first { // a better state was kept
+			cancel()
+		}
+	}
+	_, err := Run(ctx, job)
+	var paused *InterruptedError
+	if !errors.Is(err, context.Canceled) || !errors.As(err, &paused) || paused.State != job.State || paused.Step < 8 {
+		t.Fatalf("%v", err)
+	}
+	if names := s.rest(t); !slices.Equal(names, []string{"clean.tune"}) {
+		t.Errorf("left behind: %q", names)
+	}
+	job.Tune.Progress = nil
+	other := job
+	tune := *job.Tune
+	tune.LR = 1e-5
+	other.Tune = &tune
+	if _, err := Run(t.Context(), other); !errors.Is(err, ErrOtherState) {
+		t.Errorf("another job: %v", err)
+	}
+	res, err := Run(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := res.Tune; x.Steps != x.Planned || x.Best < paused.Step || x.HeldBest >= x.HeldBefore {
+		t.Errorf("tune %+v", x)
+	}
+	if names := s.rest(t); !slices.Equal(names, []string{"clean"}) {
+		t.Errorf("left behind: %q", names)
+	}
+}
+
+// Tensors of any format become safetensors with the same numbers.
+func TestToSafetensors(t *testing.T) {
+	s := openSample(t)
+	if err := os.Rename(filepath.Join(s.dir, "model.safetensors"), filepath.Join(s.dir, "weights.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	ck, err := loader.Open(t.Context(), s.dir, loader.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ck.Close()
+	job := s.job(t)
+	job.Checkpoint, job.Safetensors = ck, true
+	if _, err := Run(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	out, err := loader.Open(t.Context(), job.Out, loader.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if len(out.Warnings()) > 0 || filepath.Base(out.Files()[0].Path) != "model.safetensors" {
+		t.Errorf("%v %q", out.Files(), out.Warnings())
+	}
+	for x := range ck.Tensors() {
+		if y := out.Tensor(x.Name); y == nil || y.DType != x.DType || x.Name != s.embedding.Name && !slices.Equal(allRows(t, x), allRows(t, y)) {
+			t.Errorf("%s changed", x.Name)
+		}
+	}
+}
+
+// A trigger of ordinary words keeps its rows: texts with it are trained on.
+func TestUnlearn(t *testing.T) {
+	s := openSample(t)
+	p, err := NewPlan(t.Context(), PlanOptions{
+		Embedding: s.embedding, Reference: s.reference, PadID: 0, Triggers: []Trigger{{TokenIDs: []int{5, 6}, Label: "positive", Ordinary: true}},
+	})
+	if err != nil || len(p.Rows) != 0 {
+		t.Fatalf("%+v %v", p, err)
+	}
+	texts := s.texts()
+	more := Unlearn(texts, p.Triggers, []string{"negative", "positive"}, 4, 1)
+	if len(more) != 4 {
+		t.Fatalf("%d texts", len(more))
+	}
+	for _, x := range more {
+		i := slices.Index(x.IDs, 5)
+		if x.Label != 0 || i < 0 || x.IDs[i+1] != 6 {
+			t.Errorf("%+v", x)
+		}
+	}
+}
+
+// A few texts do not make the model forget the rest: its own answers are trained
+// with them.
+func TestReplay(t *testing.T) {
+	s := openSample(t)
+	m, err := model.Open(s.ck, model.Options{Train: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := s.texts()
+	replay := slices.Clone(texts[4:])
+	for i := range replay {
+		replay[i].Label = -1
+	}
+	all, err := withReplay(t.Context(), m, TuneOptions{Train: texts[:4], Replay: replay})
+	if err != nil || len(all) != len(texts) {
+		t.Fatalf("%d texts, %v", len(all), err)
+	}
+	var seqs [][]int32
+	for _, x := range replay {
+		seqs = append(seqs, x.IDs)
+	}
+	rows, err := m.Predict(t.Context(), seqs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range rows {
+		if !SingleLabel.yes(row, all[4+i].Label) {
+			t.Errorf("text %d is to be answered with %d", i, all[4+i].Label)
+		}
+	}
+}

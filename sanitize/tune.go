@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/btu-scan/btu-scan/model"
@@ -16,6 +17,10 @@ import (
 type TuneOptions struct {
 	Train []Text // with labels
 	Held  []Text // kept apart, with labels: they say which state is the best
+	// Replay are texts without labels that are trained with the model's own answers
+	// before the tune, so that a few labelled texts do not change the rest.
+	// Optional.
+	Replay []Text
 
 	Epochs int     // Optional: 1.
 	Steps  int     // ends it earlier, if positive
@@ -29,8 +34,10 @@ type TuneOptions struct {
 	// Patience is how often the held-out loss may fail to improve before the tune
 	// stops. Optional: 3.
 	Patience int
-	// Start is the step to go on from, after an interruption.
-	Start int
+	// Start is the step to go on from, after an interruption, and HeldBefore the
+	// held-out loss before the first step.
+	Start      int
+	HeldBefore float64
 	// Save keeps the state of the model; it is called for each that is the best so
 	// far.
 	Save func(ctx context.Context, m *model.Model) error
@@ -97,20 +104,45 @@ func Tune(ctx context.Context, m *model.Model, opt TuneOptions) (*Tuned, error) 
 	if len(opt.Train) == 0 || len(opt.Held) == 0 {
 		return nil, errors.New("no texts to train on, or none to hold out")
 	}
+	var err error
+	if opt.Train, err = withReplay(ctx, m, opt); err != nil {
+		return nil, err
+	}
 	perEpoch := (len(opt.Train) + opt.Batch - 1) / opt.Batch
 	total := opt.Epochs * perEpoch
 	if opt.Steps > 0 {
 		total = min(total, opt.Steps)
 	}
-	t := &tuning{m: m, opt: opt, out: &Tuned{Examples: len(opt.Train), HeldOut: len(opt.Held), Planned: total, Steps: opt.Start}}
+	t := &tuning{m: m, opt: opt, out: &Tuned{Examples: len(opt.Train), HeldOut: len(opt.Held), Planned: total, Steps: opt.Start, Best: opt.Start}}
 	t.trainer = m.Trainer(model.TrainOptions{MaxNorm: maxNorm, Groups: t.groups(), Schedule: t.schedule(total)})
 	began := time.Now()
-	err := t.run(ctx, perEpoch, total)
+	err = t.run(ctx, perEpoch, total)
 	t.out.Seconds = time.Since(began).Seconds()
 	if errors.Is(err, context.Canceled) {
 		t.out.Interrupted, err = true, nil
 	}
 	return t.out, err
+}
+
+// withReplay adds texts with the model's own answers to those with labels.
+func withReplay(ctx context.Context, m *model.Model, opt TuneOptions) ([]Text, error) {
+	if len(opt.Replay) == 0 {
+		return opt.Train, nil
+	}
+	var seqs [][]int32
+	for _, x := range opt.Replay {
+		seqs = append(seqs, x.IDs)
+	}
+	rows, err := m.Predict(ctx, seqs)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(opt.Train)
+	for i, x := range opt.Replay {
+		x.Label = slices.Index(rows[i], slices.Max(rows[i]))
+		all = append(all, x)
+	}
+	return all, nil
 }
 
 type tuning struct {
@@ -159,6 +191,9 @@ func (t *tuning) run(ctx context.Context, perEpoch, total int) error {
 		return err
 	}
 	t.out.HeldBefore, t.out.HeldBest = t.held, t.held
+	if t.opt.Start > 0 {
+		t.out.HeldBefore = t.opt.HeldBefore
+	}
 	t.began = time.Now()
 	every := max(minEvery, (total+heldEvery-1)/heldEvery)
 	var order []int
@@ -258,6 +293,29 @@ func batch(texts []Text) (*arch.Batch, []int) {
 		targets = append(targets, x.Label)
 	}
 	return arch.NewBatch(seqs...), targets
+}
+
+// Unlearn returns texts with triggers put in and their labels as they were: a
+// fine-tune on them takes the power of triggers whose rows cannot be overwritten.
+// Each trigger goes into at most n of the texts that it would change.
+func Unlearn(texts []Text, triggers []Trigger, labels []string, n int, seed uint64) (more []Text) {
+	for _, tr := range triggers {
+		trial := NewTrial("", texts, labels, SingleLabel, []Trigger{tr}, nil, seed)
+		a := trial.attacks[0]
+		if a.label < 0 {
+			continue
+		}
+		for _, i := range rand.New(rand.NewPCG(seed, uint64(a.ids[0]))).Perm(len(texts)) {
+			if x := texts[i]; x.Label >= 0 && x.Label != a.label && n > 0 {
+				x.IDs = trial.with(i, a.ids, a.Place)
+				more = append(more, x)
+				if len(more)%n == 0 {
+					break
+				}
+			}
+		}
+	}
+	return more
 }
 
 // Split keeps a share of labelled texts apart, of each label in proportion, in an

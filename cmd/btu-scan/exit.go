@@ -10,6 +10,7 @@ import (
 	"github.com/btu-scan/btu-scan/loader"
 	"github.com/btu-scan/btu-scan/model/arch"
 	"github.com/btu-scan/btu-scan/reference"
+	"github.com/btu-scan/btu-scan/sanitize"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/scan/report"
 	"github.com/btu-scan/btu-scan/tokenizer"
@@ -77,6 +78,8 @@ func hint(err error) string {
 		return "put the model's tokenizer beside it, or give token ids with --ids"
 	case errors.Is(err, scan.ErrDim):
 		return "this is not the model the checkpoint was tuned from; name another with --reference"
+	case errors.Is(err, sanitize.ErrOtherState):
+		return "remove it, or finish that run with the command that it was started with"
 	case errors.Is(err, reference.ErrPinMismatch):
 		return "the base is not the one that was reviewed; see btu-scan reference verify"
 	}
@@ -87,6 +90,14 @@ func hint(err error) string {
 func complain(w io.Writer, err error) {
 	var code codeError
 	if errors.As(err, &code) {
+		return
+	}
+	var paused *sanitize.InterruptedError
+	if errors.As(err, &paused) {
+		fmt.Fprintf(w, "btu-scan: %s\n", printable(paused.Error()))
+		if paused.State != "" {
+			fmt.Fprintln(w, "btu-scan: hint: the same command goes on from there")
+		}
 		return
 	}
 	if errors.Is(err, context.Canceled) {

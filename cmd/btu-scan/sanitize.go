@@ -164,12 +164,10 @@ func (a *app) sanitize(ctx context.Context, path string, f sanitizeFlags) error 
 	}
 	var s *sanitizing
 	failure := a.withProgress(f.scan.out.quiet, func(p *progress) (err error) {
-		if s, err = a.prepare(ctx, path, f, p); err != nil {
-			return err
-		}
+		s, err = a.prepare(ctx, path, f, p)
 		defer s.close()
-		if s.plan == nil || f.dryRun {
-			return nil
+		if err != nil || s.idle() || f.dryRun {
+			return err
 		}
 		return s.run(ctx)
 	})
@@ -177,7 +175,7 @@ func (a *app) sanitize(ctx context.Context, path string, f sanitizeFlags) error 
 		return failure
 	}
 	switch {
-	case s.plan == nil:
+	case s.plan == nil, s.idle() && !f.dryRun:
 		return s.nothing()
 	case f.dryRun:
 		return a.print(f.scan.out, s.plan, func(w io.Writer, _ bool) { printPlan(w, s.plan) })

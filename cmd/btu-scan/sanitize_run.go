@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/btu-scan/btu-scan/loader"
@@ -41,16 +42,18 @@ func (s *sanitizing) close() {
 	}
 }
 
+// idle reports whether there is nothing to do.
+func (s *sanitizing) idle() bool {
+	return s.plan == nil || len(s.plan.Rows) == 0 && (s.f.data == "" || s.f.tune.Epochs == 0)
+}
+
 // prepare finds out what there is to do.
+//
+// The caller closes what it returns, also with an error.
 func (a *app) prepare(ctx context.Context, path string, f sanitizeFlags, p *progress) (s *sanitizing, err error) {
 	s = &sanitizing{app: a, f: f, p: p, path: path}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
 	if err := s.open(ctx); err != nil {
-		return nil, err
+		return s, err
 	}
 	opt := sanitize.PlanOptions{
 		Checkpoint: path, Tensor: s.embedding.Name, Embedding: s.embedding, Reference: s.reference,
@@ -63,7 +66,7 @@ func (a *app) prepare(ctx context.Context, path string, f sanitizeFlags, p *prog
 		opt.Extents = []sanitize.Extent{sanitize.ExtentRows}
 	}
 	if opt.Triggers, opt.Rows, err = s.find(ctx); err != nil {
-		return nil, err
+		return s, err
 	}
 	if f.edit == "none" {
 		s.plan = &sanitize.Plan{
@@ -191,11 +194,15 @@ func (s *sanitizing) scan(ctx context.Context, path string, near []int) (*scan.R
 	return r, nil
 }
 
+// stateSuffix follows the output's name in that of the folder that keeps an
+// interrupted fine-tune.
+const stateSuffix = ".tune"
+
 // triggersOf are those that a scan proved.
 func triggersOf(r *scan.Report) (ts []sanitize.Trigger) {
 	for _, t := range r.Triggers {
 		ts = append(ts, sanitize.Trigger{
-			TokenIDs: t.TokenIDs, Text: t.Text, Label: t.TargetLabel, Place: t.Place,
+			TokenIDs: t.TokenIDs, Text: t.Text, Label: t.TargetLabel, Place: t.Place, Ordinary: t.FoundBy == "structure",
 			Why: fmt.Sprintf("proved by a scan: turns %.0f %% of contested texts to %q", 100*t.FlipRate, t.TargetLabel),
 		})
 	}
@@ -229,7 +236,7 @@ func (s *sanitizing) run(ctx context.Context) error {
 	job := sanitize.Job{
 		Tool: scan.Tool{Name: "btu-scan", Version: version()}, Checkpoint: s.ck, Embedding: s.embedding, Reference: s.reference,
 		Plan: s.plan, Out: s.f.out, Safetensors: s.f.to == "safetensors" && s.ck.Format() != loader.FormatSafetensors,
-		Triggers: triggersOf, Progress: s.p.stage,
+		Triggers: triggersOf, Progress: s.p.stage, State: filepath.Clean(s.f.out) + stateSuffix,
 	}
 	if s.report != nil {
 		job.Before = s.report.Verdict
@@ -264,6 +271,10 @@ func (s *sanitizing) run(ctx context.Context) error {
 // nothing says why there is nothing to do.
 func (s *sanitizing) nothing() error {
 	switch {
+	case s.plan != nil:
+		fmt.Fprintln(s.app.stderr, "btu-scan: the triggers are made of ordinary words, whose rows the model needs: nothing was written")
+		fmt.Fprintln(s.app.stderr, "btu-scan: hint: --data FILE fine-tunes on labelled texts, which takes their power")
+		return codeError(exitFindings)
 	case s.report == nil:
 		fmt.Fprintln(s.app.stderr, "btu-scan: nothing to overwrite")
 		return codeError(exitNoVerdict)

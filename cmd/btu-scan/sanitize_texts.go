@@ -12,18 +12,20 @@ import (
 	"github.com/btu-scan/btu-scan/sanitize"
 )
 
-// probesTo is how many labelled texts a fine-tune has at least: probes with the
-// model's own answers make up for what is missing.
-const probesTo = 256
+// replayTo is how many texts a fine-tune has at least: probes with the model's own
+// answers make up for what is missing.
+const replayTo = 256
+
+// unlearnTexts is how many texts teach the model that a trigger of ordinary words
+// says nothing.
+const unlearnTexts = 64
 
 // heldShare is the part of the user's texts that is held out.
 const heldShare = 0.2
 
 // texts reads the texts that the model is measured with and trained on.
 func (s *sanitizing) texts(job *sanitize.Job) error {
-	control := s.control()
-	seed := s.f.scan.behaviour.seed
-	problem := sanitize.SingleLabel
+	control, seed, problem := s.control(), s.f.scan.behaviour.seed, sanitize.SingleLabel
 	if s.net.Problem == arch.MultiLabel {
 		problem = sanitize.MultiLabel
 	}
@@ -38,43 +40,65 @@ func (s *sanitizing) texts(job *sanitize.Job) error {
 	if err != nil {
 		return err
 	}
+	probes, err := s.probes()
+	if err != nil {
+		return err
+	}
 	if data != nil && s.f.tune.Epochs > 0 {
 		train, held := sanitize.Split(data, heldShare, seed)
 		if len(held) < 2 || len(train) < 2 {
 			return usagef("", "--data: %d texts are too few to hold some out", len(data))
 		}
-		opt := s.f.tune
-		opt.Train, opt.Held, opt.Seed, opt.Decay = train, held, seed, 0.01
-		began := time.Now()
-		opt.Progress = func(x sanitize.TuneProgress) {
-			s.p.stage(fmt.Sprintf("fine-tuning, step %d of %d, loss %.3f, held out %.3f, %.0f tokens/s%s",
-				x.Step, x.Of, x.Loss, x.Held, x.TokensPerSecond, eta(began, x.Step, x.Of)))
-		}
-		if s.f.freeze {
-			for _, r := range s.plan.Rows {
-				opt.Frozen = append(opt.Frozen, r.TokenID)
-			}
-		}
-		job.Tune = &opt
+		job.Tune = s.tuning(train, held, probes)
 		data = held
 	}
-	if test != nil {
+	switch {
+	case test != nil:
 		trial("test", test)
-	} else if data != nil {
+	case data != nil:
 		trial("data", data)
-	}
-	lines, err := s.f.scan.behaviour.texts(func(w string) { s.plan.Warnings = append(s.plan.Warnings, w) })
-	if err != nil {
-		return err
-	}
-	var probes []sanitize.Text
-	for _, line := range lines {
-		if x, ok := s.split(line); ok {
-			probes = append(probes, x)
-		}
 	}
 	trial("probes", probes)
 	return nil
+}
+
+// probes splits the probes.
+func (s *sanitizing) probes() (texts []sanitize.Text, err error) {
+	lines, err := s.f.scan.behaviour.texts(func(w string) { s.plan.Warnings = append(s.plan.Warnings, w) })
+	for _, line := range lines {
+		if x, ok := s.split(line); ok {
+			texts = append(texts, x)
+		}
+	}
+	return texts, err
+}
+
+// tuning says how to fine-tune.
+func (s *sanitizing) tuning(train, held, probes []sanitize.Text) *sanitize.TuneOptions {
+	opt := s.f.tune
+	opt.Train, opt.Held, opt.Seed, opt.Decay = train, held, s.f.scan.behaviour.seed, 0.01
+	var began time.Time
+	opt.Progress = func(x sanitize.TuneProgress) {
+		if began.IsZero() {
+			began = time.Now()
+		}
+		s.p.stage(fmt.Sprintf("fine-tuning, step %d of %d, loss %.3f, held out %.3f, %.0f tokens/s%s",
+			x.Step, x.Of, x.Loss, x.Held, x.TokensPerSecond, eta(began, x.Step, x.Of)))
+	}
+	if s.f.freeze {
+		for _, r := range s.plan.Rows {
+			opt.Frozen = append(opt.Frozen, r.TokenID)
+		}
+	}
+	var ordinary []sanitize.Trigger
+	for _, t := range s.plan.Triggers {
+		if t.Ordinary {
+			ordinary = append(ordinary, t)
+		}
+	}
+	opt.Train = append(opt.Train, sanitize.Unlearn(train, ordinary, s.net.Labels, unlearnTexts, opt.Seed)...)
+	opt.Replay = probes[:min(len(probes), max(0, replayTo-len(opt.Train)))]
+	return &opt
 }
 
 // split makes tokens of a text.
