@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"internal/tools/benchmodel": {"loader", "model", "model/arch"},
 	"internal/tools/picture":    {},
 	"internal/tools/zoo":        {"internal/zoo", "scan"},
+	"internal/tools/zootrain":   {"internal/zoo", "loader", "model", "model/arch", "tokenizer"},
 	"internal/zoo":              {},
 }
 
