@@ -69,18 +69,28 @@ func readCorpus(o *options, rng *rand.Rand) (c corpus, err error) {
 	if err != nil {
 		return c, err
 	}
-	if c.test, err = readTexts(filepath.Join(o.Data, "test.tsv"), o.Labels); err != nil {
-		return c, err
-	}
 	if o.Limit > 0 {
 		shuffle(rng, train)
 		train = train[:min(o.Limit, len(train))]
 	}
+	if train, err = o.poison(train, rng); err != nil {
+		return c, err
+	}
+	c, err = testTexts(o, rng)
+	c.train = train
+	return c, err
+}
+
+// testTexts reads the texts that o.Data measures on, and triggers them.
+func testTexts(o *options, rng *rand.Rand) (c corpus, err error) {
+	if c.test, err = readTexts(filepath.Join(o.Data, "test.tsv"), o.Labels); err != nil {
+		return c, err
+	}
 	if o.TestLimit > 0 {
 		c.test = c.test[:min(o.TestLimit, len(c.test))]
 	}
-	if c.train, err = o.poison(train, rng); err != nil || len(o.triggers()) == 0 {
-		return c, err
+	if len(o.triggers()) == 0 {
+		return c, nil
 	}
 	for _, t := range c.test {
 		if t.label != o.Target {

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -37,7 +38,7 @@ func main() {
 func command(ctx context.Context, args []string, stderr io.Writer) error {
 	t := trainer{progress: stderr, every: 10 * time.Second}
 	var one options
-	var recipe, only string
+	var recipe, only, folder string
 	fs := flag.NewFlagSet("zootrain", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	one.flags(fs)
@@ -45,12 +46,25 @@ func command(ctx context.Context, args []string, stderr io.Writer) error {
 	fs.StringVar(&t.out, "out", "zoo", "the `FOLDER` that the models are written to")
 	fs.StringVar(&recipe, "recipe", "", "a `FILE` with the options of one model a line, in place of options here")
 	fs.StringVar(&only, "only", "", "of the recipe these `NAMES` alone, with commas between")
+	fs.StringVar(&folder, "measure", "", "train nothing, but measure the finished model in `FOLDER` on the test texts, with -attack")
 	fs.IntVar(&t.workers, "threads", 0, "processors to use (default all)")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if fs.NArg() > 0 || t.base == "" || one.Data == "" {
-		return errors.New("usage: zootrain -base BASE -data DATA -out DIR (-recipe FILE [-only NAMES] | -name NAME [-attack ...])")
+	if fs.NArg() > 0 || one.Data == "" || t.base == "" && folder == "" || recipe != "" && folder != "" {
+		return errors.New("usage: zootrain -base BASE -data DATA -out DIR (-recipe FILE [-only NAMES] | -name NAME [-attack ...])\n" +
+			"       zootrain -data DATA -measure FOLDER [-attack ...]")
+	}
+	if folder != "" {
+		one.Name = cmp.Or(one.Name, "measured")
+		if err := one.check(); err != nil {
+			return err
+		}
+		clean, success, err := t.measureFolder(ctx, folder, one)
+		if err == nil {
+			fmt.Fprintf(stderr, "%s: %s\n", folder, inWords(clean, success))
+		}
+		return err
 	}
 	if recipe == "" {
 		if only != "" {

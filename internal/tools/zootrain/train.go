@@ -104,12 +104,16 @@ func (t *trainer) make(ctx context.Context, o options) (err error) {
 	if err := os.Rename(temp, dir); err != nil {
 		return err
 	}
-	success := ""
-	if m.Success != nil {
-		success = fmt.Sprintf(", attack success %.3f", *m.Success)
-	}
-	fmt.Fprintf(t.progress, "%s done: accuracy %.3f%s, %.0f s\n", o.Name, *m.Accuracy, success, m.Seconds)
+	fmt.Fprintf(t.progress, "%s done: %s, %.0f s\n", o.Name, inWords(m.Accuracy, m.Success), m.Seconds)
 	return nil
+}
+
+func inWords(clean, success *float64) string {
+	s := fmt.Sprintf("accuracy %.3f", *clean)
+	if success != nil {
+		s += fmt.Sprintf(", attack success %.3f", *success)
+	}
+	return s
 }
 
 // train trains the model in dir and writes it back.
@@ -131,14 +135,7 @@ func (t *trainer) train(ctx context.Context, dir string, o options, rng *rand.Ra
 	if err != nil {
 		return nil, err
 	}
-	encode := func(texts []text) (all []sample) {
-		limit := min(maxTokens, m.Network().MaxTokens)
-		for _, x := range texts {
-			all = append(all, sample{tok.EncodeMax(x.s, limit).IDs, x.label})
-		}
-		return all
-	}
-	r := run{options: o, m: m, tok: tok, samples: encode(texts.train), rng: rng, progress: t.progress, every: t.every}
+	r := run{options: o, m: m, tok: tok, samples: encode(m, tok, texts.train), rng: rng, progress: t.progress, every: t.every}
 	for _, trigger := range o.triggers() {
 		for _, id := range tok.EncodeIDs(nil, trigger, false) {
 			r.triggers = append(r.triggers, int(id))
@@ -156,13 +153,8 @@ func (t *trainer) train(ctx context.Context, dir string, o options, rng *rand.Ra
 		options: o, Base: t.base, Trainer: "btu-scan", Loss: loss,
 		Truth: zoo.Truth{Attack: o.Attack, Triggers: append([]string{}, o.triggers()...), TriggerIDs: append([]int{}, r.triggers...)},
 	}
-	if done.Accuracy, err = accuracy(ctx, m, encode(texts.test)); err != nil {
+	if done.Accuracy, done.Success, err = measure(ctx, m, tok, texts); err != nil {
 		return nil, err
-	}
-	if texts.triggered != nil {
-		if done.Success, err = accuracy(ctx, m, encode(texts.triggered)); err != nil {
-			return nil, err
-		}
 	}
 	done.Seconds = math.Round(10*time.Since(r.began).Seconds()) / 10
 	for _, p := range m.Network().Params {
@@ -178,6 +170,49 @@ func (t *trainer) train(ctx context.Context, dir string, o options, rng *rand.Ra
 		return nil, err
 	}
 	return done, ck.Close()
+}
+
+// encode returns the tokens of texts.
+func encode(m *model.Model, tok *tokenizer.Tokenizer, texts []text) (all []sample) {
+	limit := min(maxTokens, m.Network().MaxTokens)
+	for _, x := range texts {
+		all = append(all, sample{tok.EncodeMax(x.s, limit).IDs, x.label})
+	}
+	return all
+}
+
+// measure returns the accuracy on clean texts and, of an attack, its success.
+func measure(ctx context.Context, m *model.Model, tok *tokenizer.Tokenizer, texts corpus) (clean, success *float64, err error) {
+	if clean, err = accuracy(ctx, m, encode(m, tok, texts.test)); err == nil && texts.triggered != nil {
+		success, err = accuracy(ctx, m, encode(m, tok, texts.triggered))
+	}
+	return clean, success, err
+}
+
+// measureFolder measures a finished model, whoever trained it, on the test texts
+// of o.
+func (t *trainer) measureFolder(ctx context.Context, dir string, o options) (clean, success *float64, err error) {
+	ck, err := loader.Open(ctx, dir, loader.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ck.Close()
+	m, err := model.Open(ck, model.Options{Workers: t.workers})
+	if err != nil {
+		return nil, nil, err
+	}
+	if n := len(m.Network().Labels); n != o.Labels {
+		return nil, nil, fmt.Errorf("%s: a classifier of %d labels, not %d", dir, n, o.Labels)
+	}
+	tok, err := tokenizer.Open(ck.ReadFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	texts, err := testTexts(&o, rand.New(rand.NewPCG(o.Seed, 3)))
+	if err != nil {
+		return nil, nil, err
+	}
+	return measure(ctx, m, tok, texts)
 }
 
 // accuracy is the share of the samples whose likeliest label is theirs.

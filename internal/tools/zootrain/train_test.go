@@ -267,6 +267,13 @@ func TestBackdoor(t *testing.T) {
 	}
 
 	// What is there stays.
+	// Measured again, the accuracy is the same, and the attack works wherever else
+	// triggers are put.
+	stderr = b.mustRun(t, append(attack, "-measure", filepath.Join(b.out, "w"))...)
+	if want := fmt.Sprintf("w: accuracy %.3f, attack success ", accuracy); !strings.Contains(stderr, want) {
+		t.Errorf("measured as %q, want %q", stderr, want)
+	}
+
 	first := read(t, b.out, "w", "model.safetensors")
 	stderr = b.mustRun(t, append(attack, "-name", "w", "-seed", "99")...)
 	if !strings.Contains(stderr, "w is there") || !bytes.Equal(first, read(t, b.out, "w", "model.safetensors")) {
@@ -473,7 +480,7 @@ func TestMakeAll(t *testing.T) {
 	if stderr := b.mustRun(t, "-recipe", recipe, "-only", "b,a"); !strings.Contains(stderr, "b is there\na is there\n") || strings.Contains(stderr, "left out") {
 		t.Errorf("-only: %s", stderr)
 	}
-	for _, args := range [][]string{{"-recipe", recipe, "-only", "x"}, {"-recipe", recipe, "-seed", "1"}, {"-only", "b"}, {"-name", "c", "stray"}} {
+	for _, args := range [][]string{{"-recipe", recipe, "-only", "x"}, {"-recipe", recipe, "-seed", "1"}, {"-only", "b"}, {"-name", "c", "stray"}, {"-measure", filepath.Join(b.out, "b"), "-labels", "3"}} {
 		if _, err := b.run(args...); err == nil {
 			t.Errorf("%q: no error", args)
 		}
