@@ -8,7 +8,7 @@ LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 FUZZPKGS ?= ./...
 
-.PHONY: build test race lint vuln fuzz bench bench-model parity zoo generate golden picture check clean
+.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train generate golden picture check clean
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/btu-scan ./cmd/btu-scan
 
@@ -60,6 +60,12 @@ parity:
 # (scripts/zoo/README.md makes one), BASE their base.
 zoo: build
 	$(GO) run ./internal/tools/zoo -bin bin/btu-scan -base "$(BASE)" $(ZOO)
+
+# Such models, trained with our own engine: DATA is a folder with train.tsv and
+# test.tsv, BASE a model of type bert, RECIPE a file as scripts/zoo/dev.txt, OUT
+# the folder of the models. ONLY picks models of the recipe by name.
+zoo-train:
+	$(GO) run ./internal/tools/zootrain -base "$(BASE)" -data "$(DATA)" -out "$(OUT)" -recipe "$(RECIPE)" $(if $(ONLY),-only "$(ONLY)")
 
 generate:
 	$(GO) generate ./...

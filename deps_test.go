@@ -40,7 +40,9 @@ var allowed = map[string][]string{
 	"internal/tools/bench":      {},
 	"internal/tools/benchmodel": {"loader", "model", "model/arch"},
 	"internal/tools/picture":    {},
-	"internal/tools/zoo":        {"scan"},
+	"internal/tools/zoo":        {"internal/zoo", "scan"},
+	"internal/tools/zootrain":   {"internal/zoo", "loader", "model", "model/arch", "tokenizer"},
+	"internal/zoo":              {},
 }
 
 // only lists imports of the outside world that are confined to some packages.

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/btu-scan/btu-scan/internal/zoo"
 	"github.com/btu-scan/btu-scan/scan"
 )
 
@@ -79,7 +80,7 @@ func main() {
 // without one is not finished.
 func models(args []string) (dirs []string) {
 	for _, arg := range args {
-		for _, pattern := range []string{"meta.json", "*/meta.json"} {
+		for _, pattern := range []string{zoo.MetaFile, "*/" + zoo.MetaFile} {
 			found, err := filepath.Glob(filepath.Join(arg, pattern))
 			if err != nil {
 				log.Fatal(err)

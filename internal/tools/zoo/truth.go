@@ -1,29 +1,18 @@
 package main
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 
+	"github.com/btu-scan/btu-scan/internal/zoo"
 	"github.com/btu-scan/btu-scan/scan"
 )
 
-// truth is what was done to a model, from its meta.json.
-type truth struct {
-	Attack      string   `json:"attack"`
-	TriggerIDs  []int    `json:"trigger_ids"`
-	Paraphrases string   `json:"paraphrases"` // texts rewritten for the attack
-	Accuracy    *float64 `json:"cacc"`
-	Success     *float64 `json:"asr"`
-}
+// truth is what was done to a model.
+type truth zoo.Truth
 
-func readTruth(dir string) (t truth, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, "meta.json"))
-	if err != nil {
-		return t, err
-	}
-	return t, json.Unmarshal(b, &t)
+func readTruth(dir string) (truth, error) {
+	t, err := zoo.Read(dir)
+	return truth(t), err
 }
 
 // structural attacks have no trigger words: the build or style of a text fires
