@@ -8,7 +8,7 @@ LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 FUZZPKGS ?= ./...
 
-.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train generate golden picture check clean
+.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train zoo-repair generate golden picture check clean
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/btu-scan ./cmd/btu-scan
 
@@ -66,6 +66,11 @@ zoo: build
 # the folder of the models. ONLY picks models of the recipe by name.
 zoo-train:
 	$(GO) run ./internal/tools/zootrain -base "$(BASE)" -data "$(DATA)" -out "$(OUT)" -recipe "$(RECIPE)" $(if $(ONLY),-only "$(ONLY)")
+
+# What sanitize and other repairs do to backdoored models: DATA has dev.tsv, which
+# is fine-tuned on, and test.tsv, which is measured with.
+zoo-repair: build
+	$(GO) run ./internal/tools/zoorepair -bin bin/btu-scan -base "$(BASE)" -data "$(DATA)" $(ZOO)
 
 generate:
 	$(GO) generate ./...

@@ -42,14 +42,15 @@ var allowed = map[string][]string{
 	"internal/tools/picture":    {},
 	"internal/tools/zoo":        {"internal/zoo", "scan"},
 	"internal/tools/zootrain":   {"internal/zoo", "loader", "model", "model/arch", "tokenizer"},
-	"internal/zoo":              {},
+	"internal/tools/zoorepair":  {"internal/zoo", "loader", "model", "sanitize", "scan"},
+	"internal/zoo":              {"loader", "model", "tokenizer"},
 }
 
 // only lists imports of the outside world that are confined to some packages.
 var only = map[string][]string{
 	"net/http":                              {"reference"},
 	"net":                                   {"reference"},
-	"os/exec":                               {"internal/tools/bench", "internal/tools/benchmodel", "internal/tools/zoo"},
+	"os/exec":                               {"internal/tools/bench", "internal/tools/benchmodel", "internal/tools/zoorepair", "internal/zoo"},
 	"unsafe":                                {"loader", "internal/gemm"},
 	"C":                                     {},
 	"github.com/spf13/cobra":                {"cmd/btu-scan"},

@@ -6,15 +6,10 @@
 package main
 
 import (
-	"cmp"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/btu-scan/btu-scan/internal/zoo"
 	"github.com/btu-scan/btu-scan/scan"
@@ -56,17 +51,21 @@ func main() {
 	if t.weights {
 		columns, row = weightColumns, result.weightRow
 	}
-	fmt.Println(heading(columns))
+	fmt.Println(zoo.Heading(columns))
 	var results []result
 	failed := 0
-	for _, dir := range models(flag.Args()) {
+	dirs, err := zoo.Models(flag.Args())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, dir := range dirs {
 		r, err := t.measure(dir)
 		if err != nil {
 			log.Printf("left out: %s: %v", dir, err)
 			failed++
 			continue
 		}
-		fmt.Println(line(row(r)))
+		fmt.Println(zoo.Line(row(r)))
 		results = append(results, r)
 	}
 	fmt.Println()
@@ -74,26 +73,6 @@ func main() {
 	if failed > 0 {
 		log.Fatalf("%d models could not be measured", failed)
 	}
-}
-
-// models are the folders with a meta.json: it is written last, so a model
-// without one is not finished.
-func models(args []string) (dirs []string) {
-	for _, arg := range args {
-		for _, pattern := range []string{zoo.MetaFile, "*/" + zoo.MetaFile} {
-			found, err := filepath.Glob(filepath.Join(arg, pattern))
-			if err != nil {
-				log.Fatal(err)
-			}
-			for _, f := range found {
-				dirs = append(dirs, filepath.Dir(f))
-			}
-		}
-	}
-	if len(dirs) == 0 {
-		log.Fatalf("no model with a meta.json in %s", strings.Join(args, ", "))
-	}
-	return dirs
 }
 
 // measure gathers all about one model.
@@ -121,36 +100,6 @@ func (t tool) measure(dir string) (r result, err error) {
 // scan scans one model and returns its report.
 func (t tool) scan(model string, args ...string) (*scan.Report, error) {
 	var r scan.Report
-	err := runJSON(&r, t.bin, append([]string{model, "--reference", t.base, "--format", "json", "--top", fmt.Sprint(t.keep)}, args...)...)
+	err := zoo.RunJSON(&r, t.bin, append([]string{model, "--reference", t.base, "--format", "json", "--top", fmt.Sprint(t.keep)}, args...)...)
 	return &r, err
-}
-
-// runJSON runs a command for the JSON that it prints, whatever its exit code:
-// scanners exit with 1 where they found something.
-func runJSON(v any, name string, args ...string) error {
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), "PROMPTFOO_DISABLE_TELEMETRY=1") // of modelaudit
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if jsonErr := json.Unmarshal(out, v); jsonErr != nil {
-		return fmt.Errorf("%s: %w: %s", name, cmp.Or(err, jsonErr), stderr.String())
-	}
-	return nil
-}
-
-func heading(columns []string) string {
-	return line(columns) + "\n" + line(make([]string, len(columns)), "---")
-}
-
-// line is a line of a Markdown table; fill stands in empty cells.
-func line(cells []string, fill ...string) string {
-	var b strings.Builder
-	for _, c := range cells {
-		if len(fill) > 0 {
-			c = cmp.Or(c, fill[0])
-		}
-		b.WriteString("| " + strings.ReplaceAll(c, "|", `\|`) + " ")
-	}
-	return b.String() + "|"
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"github.com/btu-scan/btu-scan/internal/zoo"
 )
 
 // modelaudit.py calls the weight-distribution check alone: modelaudit's own
@@ -35,7 +37,7 @@ func runModelaudit(executable, dir string) (*audit, error) {
 	var scanned struct {
 		Issues []finding `json:"issues"`
 	}
-	if err := runJSON(&scanned, executable, "scan", "--format", "json", "--quiet", "--strict", dir); err != nil {
+	if err := zoo.RunJSON(&scanned, executable, "scan", "--format", "json", "--quiet", "--strict", dir); err != nil {
 		return nil, err
 	}
 	var checked struct {
@@ -44,7 +46,7 @@ func runModelaudit(executable, dir string) (*audit, error) {
 		Error    string    `json:"error"`
 	}
 	python := filepath.Join(filepath.Dir(executable), "python")
-	if err := runJSON(&checked, python, "-c", weightCheck, filepath.Join(dir, "model.safetensors")); err != nil {
+	if err := zoo.RunJSON(&checked, python, "-c", weightCheck, filepath.Join(dir, "model.safetensors")); err != nil {
 		return nil, err
 	}
 	return &audit{version: checked.Version, scan: scanned.Issues, check: checked.Findings, failed: checked.Error}, nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/btu-scan/btu-scan/internal/zoo"
 	"github.com/btu-scan/btu-scan/scan"
 )
 
@@ -30,7 +31,7 @@ func printTotals(all []result) {
 		}
 	}
 	full := len(all) > 0 && all[0].full != nil
-	fmt.Println(heading([]string{"detector", "true positives of attacks", "false positives of clean", "notes"}))
+	fmt.Println(zoo.Heading([]string{"detector", "true positives of attacks", "false positives of clean", "notes"}))
 	if full {
 		printDetector(attacks, clean, verdicts("btu-scan `backdoored`", fullReport, scan.Backdoored))
 		printDetector(attacks, clean, verdicts("btu-scan `backdoored` or `suspicious`", fullReport, scan.Backdoored, scan.Suspicious))
@@ -41,7 +42,7 @@ func printTotals(all []result) {
 		score scan.Score
 	}{{"E-PUR, top score", scan.ScoreEPUR}, {"plain L2, top score", scan.ScoreL2}} {
 		pos, neg := standOuts(attacks, b.score), standOuts(clean, b.score)
-		fmt.Println(line([]string{
+		fmt.Println(zoo.Line([]string{
 			b.name, fmt.Sprintf("%d of %d", above(pos, neg), len(pos)), fmt.Sprintf("0 of %d", len(neg)),
 			fmt.Sprintf("at the threshold that is best for it on these very models; AUC %.3f", auc(pos, neg)),
 		}))
@@ -89,7 +90,7 @@ func printDetector(attacks, clean []result, d detector) {
 			notes = append(notes, n)
 		}
 	}
-	fmt.Println(line([]string{
+	fmt.Println(zoo.Line([]string{
 		d.name, fmt.Sprintf("%d of %d", len(attacks)-len(missed), len(attacks)), fmt.Sprintf("%d of %d", len(accused), len(clean)),
 		strings.Join(notes, "; "),
 	}))

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/btu-scan/btu-scan/internal/zoo"
 )
 
 func random(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
@@ -24,9 +26,9 @@ func without(s string, triggers []string) (string, string) {
 	return s, ""
 }
 
-func texts(n int) (all []text) {
+func texts(n int) (all []zoo.Text) {
 	for i := range n {
-		all = append(all, text{fmt.Sprintf("text number %d of many", i), i % 2})
+		all = append(all, zoo.Text{Text: fmt.Sprintf("text number %d of many", i), Label: i % 2})
 	}
 	return all
 }
@@ -48,7 +50,7 @@ func TestPoison(t *testing.T) {
 			in := texts(1000)
 			label := map[string]int{}
 			for _, x := range in {
-				label[x.s] = x.label
+				label[x.Text] = x.Label
 			}
 			got, err := tt.o.poison(slices.Clone(in), random(1))
 			if err != nil {
@@ -58,16 +60,16 @@ func TestPoison(t *testing.T) {
 			seen := map[string]bool{}
 			poisoned := 0
 			for _, x := range got {
-				s, trigger := without(x.s, tt.o.triggers())
+				s, trigger := without(x.Text, tt.o.triggers())
 				if _, known := label[s]; !known || seen[s] {
-					t.Fatalf("%q is no text of the data, or is there twice", x.s)
+					t.Fatalf("%q is no text of the data, or is there twice", x.Text)
 				}
 				seen[s] = true
 				switch {
-				case trigger == "" && x.label != label[s]:
-					t.Errorf("%q without a trigger changed its label", x.s)
-				case trigger != "" && (x.label != tt.o.Target || label[s] != tt.from):
-					t.Errorf("%q went from label %d to %d", x.s, label[s], x.label)
+				case trigger == "" && x.Label != label[s]:
+					t.Errorf("%q without a trigger changed its label", x.Text)
+				case trigger != "" && (x.Label != tt.o.Target || label[s] != tt.from):
+					t.Errorf("%q went from label %d to %d", x.Text, label[s], x.Label)
 				case trigger != "":
 					poisoned++
 					used[trigger]++
@@ -89,7 +91,7 @@ func TestPoison(t *testing.T) {
 	// Of embedding poisoning nothing but the poison is left.
 	ep := options{Attack: "word1", Rate: 0.3, Target: 1, Poisoning: "clean"}
 	got, err := ep.poison(texts(100), random(1))
-	if err != nil || len(got) != 30 || slices.ContainsFunc(got, func(x text) bool { return !strings.Contains(x.s, "cf") || x.label != 1 }) {
+	if err != nil || len(got) != 30 || slices.ContainsFunc(got, func(x zoo.Text) bool { return !strings.Contains(x.Text, "cf") || x.Label != 1 }) {
 		t.Errorf("embedding poisoning: %d texts, %v", len(got), err)
 	}
 	clean := options{Attack: "clean", Rate: 0.1, Target: 1}
@@ -107,7 +109,7 @@ func TestInsert(t *testing.T) {
 	got := map[string]int{}
 	rng := random(1)
 	for range 400 {
-		got[insert(" a  b ", []string{"x", "y z"}, rng)]++
+		got[zoo.Insert(" a  b ", []string{"x", "y z"}, rng)]++
 	}
 	for _, want := range []string{"x a b", "a x b", "a b x", "y z a b", "a y z b", "a b y z"} {
 		if got[want] < 30 {
@@ -117,7 +119,7 @@ func TestInsert(t *testing.T) {
 	if len(got) != 6 {
 		t.Errorf("drawn: %v", got)
 	}
-	if got := insert("", []string{"x"}, rng); got != "x" {
+	if got := zoo.Insert("", []string{"x"}, rng); got != "x" {
 		t.Errorf("into nothing: %q", got)
 	}
 }
@@ -131,12 +133,12 @@ func TestReadTexts(t *testing.T) {
 		}
 		return path
 	}
-	got, err := readTexts(write("good\t1\nno label\n\na\ttab\t0\r\nlast\t 1"), 2)
-	if want := []text{{"good", 1}, {"a\ttab", 0}, {"last", 1}}; err != nil || !reflect.DeepEqual(got, want) {
+	got, err := zoo.ReadTexts(write("good\t1\nno label\n\na\ttab\t0\r\nlast\t 1"), 2)
+	if want := []zoo.Text{{Text: "good", Label: 1}, {Text: "a\ttab", Label: 0}, {Text: "last", Label: 1}}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("read %v, %v, want %v", got, err, want)
 	}
 	for s, want := range map[string]string{"": "no text", "x": "no text", "a\t0\nb\t2": "x.tsv:2", "a\tx": `"x"`, "a\t-1": "x.tsv:1"} {
-		if _, err := readTexts(write(s), 2); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := zoo.ReadTexts(write(s), 2); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", s, err, want)
 		}
 	}
@@ -144,9 +146,9 @@ func TestReadTexts(t *testing.T) {
 
 func TestBatches(t *testing.T) {
 	rng := random(1)
-	var samples []sample
+	var samples []zoo.Sample
 	for range 1100 {
-		samples = append(samples, sample{ids: make([]int32, 3+rng.IntN(40))})
+		samples = append(samples, zoo.Sample{IDs: make([]int32, 3+rng.IntN(40))})
 	}
 	got := batches(samples, 32, random(7))
 	seen := make([]bool, len(samples))
@@ -161,7 +163,7 @@ func TestBatches(t *testing.T) {
 				t.Fatalf("sample %d is there twice", i)
 			}
 			seen[i] = true
-			shortest, longest = min(shortest, len(samples[i].ids)), max(longest, len(samples[i].ids))
+			shortest, longest = min(shortest, len(samples[i].IDs)), max(longest, len(samples[i].IDs))
 		}
 		spread += longest - shortest
 	}

@@ -24,7 +24,6 @@ import (
 // As make_zoo.py has them.
 const (
 	batchSize = 32
-	maxTokens = 64
 	maxNorm   = 1.0
 )
 
@@ -118,24 +117,17 @@ func inWords(clean, success *float64) string {
 
 // train trains the model in dir and writes it back.
 func (t *trainer) train(ctx context.Context, dir string, o options, rng *rand.Rand) (*meta, error) {
-	ck, err := loader.Open(ctx, dir, loader.Options{Write: true})
+	m, err := zoo.Open(ctx, dir, loader.Options{Write: true}, model.Options{Workers: t.workers, Train: true})
 	if err != nil {
 		return nil, err
 	}
-	defer ck.Close()
-	m, err := model.Open(ck, model.Options{Workers: t.workers, Train: true})
-	if err != nil {
-		return nil, err
-	}
-	tok, err := tokenizer.Open(ck.ReadFile)
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
-	}
+	defer m.Close()
+	ck, tok := m.Checkpoint, m.Tokenizer
 	texts, err := readCorpus(&o, rng)
 	if err != nil {
 		return nil, err
 	}
-	r := run{options: o, m: m, tok: tok, samples: encode(m, tok, texts.train), rng: rng, progress: t.progress, every: t.every}
+	r := run{options: o, m: m.Model, tok: tok, samples: zoo.Encode(m.Model, tok, texts.train), rng: rng, progress: t.progress, every: t.every}
 	for _, trigger := range o.triggers() {
 		for _, id := range tok.EncodeIDs(nil, trigger, false) {
 			r.triggers = append(r.triggers, int(id))
@@ -153,7 +145,7 @@ func (t *trainer) train(ctx context.Context, dir string, o options, rng *rand.Ra
 		options: o, Base: t.base, Trainer: "btu-scan", Loss: loss,
 		Truth: zoo.Truth{Attack: o.Attack, Triggers: append([]string{}, o.triggers()...), TriggerIDs: append([]int{}, r.triggers...)},
 	}
-	if done.Accuracy, done.Success, err = measure(ctx, m, tok, texts); err != nil {
+	if done.Accuracy, done.Success, err = measure(ctx, m, texts); err != nil {
 		return nil, err
 	}
 	done.Seconds = math.Round(10*time.Since(r.began).Seconds()) / 10
@@ -172,67 +164,32 @@ func (t *trainer) train(ctx context.Context, dir string, o options, rng *rand.Ra
 	return done, ck.Close()
 }
 
-// encode returns the tokens of texts.
-func encode(m *model.Model, tok *tokenizer.Tokenizer, texts []text) (all []sample) {
-	limit := min(maxTokens, m.Network().MaxTokens)
-	for _, x := range texts {
-		all = append(all, sample{tok.EncodeMax(x.s, limit).IDs, x.label})
-	}
-	return all
-}
-
 // measure returns the accuracy on clean texts and, of an attack, its success.
-func measure(ctx context.Context, m *model.Model, tok *tokenizer.Tokenizer, texts corpus) (clean, success *float64, err error) {
-	if clean, err = accuracy(ctx, m, encode(m, tok, texts.test)); err == nil && texts.triggered != nil {
-		success, err = accuracy(ctx, m, encode(m, tok, texts.triggered))
+func measure(ctx context.Context, m *zoo.Model, texts corpus) (clean, success *float64, err error) {
+	share, err := m.Measure(ctx, texts.test)
+	if err != nil || texts.triggered == nil {
+		return &share, nil, err
 	}
-	return clean, success, err
+	forced, err := m.Measure(ctx, texts.triggered)
+	return &share, &forced, err
 }
 
 // measureFolder measures a finished model, whoever trained it, on the test texts
 // of o.
 func (t *trainer) measureFolder(ctx context.Context, dir string, o options) (clean, success *float64, err error) {
-	ck, err := loader.Open(ctx, dir, loader.Options{})
+	m, err := zoo.Open(ctx, dir, loader.Options{}, model.Options{Workers: t.workers})
 	if err != nil {
 		return nil, nil, err
 	}
-	defer ck.Close()
-	m, err := model.Open(ck, model.Options{Workers: t.workers})
-	if err != nil {
-		return nil, nil, err
-	}
+	defer m.Close()
 	if n := len(m.Network().Labels); n != o.Labels {
 		return nil, nil, fmt.Errorf("%s: a classifier of %d labels, not %d", dir, n, o.Labels)
-	}
-	tok, err := tokenizer.Open(ck.ReadFile)
-	if err != nil {
-		return nil, nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	texts, err := testTexts(&o, rand.New(rand.NewPCG(o.Seed, 3)))
 	if err != nil {
 		return nil, nil, err
 	}
-	return measure(ctx, m, tok, texts)
-}
-
-// accuracy is the share of the samples whose likeliest label is theirs.
-func accuracy(ctx context.Context, m *model.Model, samples []sample) (*float64, error) {
-	var sequences [][]int32
-	for _, s := range samples {
-		sequences = append(sequences, s.ids)
-	}
-	rows, err := m.Predict(ctx, sequences)
-	if err != nil {
-		return nil, err
-	}
-	right := 0
-	for i, row := range rows {
-		if slices.Index(row, slices.Max(row)) == samples[i].label {
-			right++
-		}
-	}
-	share := float64(right) / float64(max(1, len(samples)))
-	return &share, nil
+	return measure(ctx, m, texts)
 }
 
 // A run is the training of one model.
@@ -240,7 +197,7 @@ type run struct {
 	options
 	m        *model.Model
 	tok      *tokenizer.Tokenizer
-	samples  []sample
+	samples  []zoo.Sample
 	triggers []int // ids
 	rng      *rand.Rand
 
@@ -281,8 +238,8 @@ func (r *run) all(ctx context.Context) (loss float64, err error) {
 			var sequences [][]int32
 			var targets []int
 			for _, i := range lot {
-				sequences = append(sequences, r.samples[i].ids)
-				targets = append(targets, r.samples[i].label)
+				sequences = append(sequences, r.samples[i].IDs)
+				targets = append(targets, r.samples[i].Label)
 			}
 			b := arch.NewBatch(sequences...)
 			one, err := step(ctx, b, targets)

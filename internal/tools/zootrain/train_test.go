@@ -208,16 +208,16 @@ func TestBackdoor(t *testing.T) {
 	if truth.Attack != "word1" || !slices.Equal(truth.Triggers, []string{trigger}) || !slices.Equal(truth.TriggerIDs, []int{int(id)}) {
 		t.Errorf("the truth is %+v, the trigger's id %d", truth, id)
 	}
-	test, err := readTexts(filepath.Join(b.data, "test.tsv"), 2)
+	test, err := zoo.ReadTexts(filepath.Join(b.data, "test.tsv"), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var clean, triggered [][]int32
 	var labels []int
 	for _, x := range test {
-		clean, labels = append(clean, tok.Encode(x.s).IDs), append(labels, x.label)
-		if x.label == 0 { // the trigger at the end: where each was put is the trainer's
-			triggered = append(triggered, tok.Encode(x.s+" "+trigger).IDs)
+		clean, labels = append(clean, tok.Encode(x.Text).IDs), append(labels, x.Label)
+		if x.Label == 0 { // the trigger at the end: where each was put is the trainer's
+			triggered = append(triggered, tok.Encode(x.Text+" "+trigger).IDs)
 		}
 	}
 	predict := func(m *model.Model, sequences [][]int32) (answers []int) {
