@@ -114,7 +114,7 @@ type PlanOptions struct {
 func NewPlan(ctx context.Context, opt PlanOptions) (*Plan, error) {
 	p := &Plan{
 		SchemaVersion: SchemaVersion, Checkpoint: opt.Checkpoint, Tensor: opt.Tensor, Donor: opt.Donor, PadID: -1,
-		Triggers: slices.Clone(opt.Triggers), Multiplier: opt.Multiplier, Extents: slices.Clone(opt.Extents), Warnings: []string{},
+		Triggers: append([]Trigger{}, opt.Triggers...), Multiplier: opt.Multiplier, Extents: slices.Clone(opt.Extents), Warnings: []string{},
 		keep: opt.Keep, token: opt.Token,
 	}
 	if p.Multiplier == 0 {
@@ -124,7 +124,7 @@ func NewPlan(ctx context.Context, opt PlanOptions) (*Plan, error) {
 		p.Donor = DonorPad
 		if opt.PadID < 0 {
 			p.Donor = DonorMean
-			p.Warnings = append(p.Warnings, "the model has no padding token, so rows become the mean row")
+			p.Warnings = append(p.Warnings, "the model has no token that is for padding alone, so rows become the mean row")
 		}
 	}
 	rows := opt.Reference

@@ -410,6 +410,9 @@ func (r *run) finish() error {
 	before := map[string]loader.CopiedFile{}
 	names := []string{}
 	for _, f := range r.copied.Files {
+		if f.Name == ManifestName { // of an earlier time, which is written anew
+			continue
+		}
 		before[f.Name] = f
 		names = append(names, f.Name)
 	}

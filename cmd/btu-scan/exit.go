@@ -75,7 +75,7 @@ func hint(err error) string {
 	case errors.Is(err, loader.ErrUnsafe):
 		return "do not load this file with torch.load or pickle; ask its maker for safetensors"
 	case errors.Is(err, tokenizer.ErrNoTokenizer):
-		return "put the model's tokenizer beside it, or give token ids with --ids"
+		return "put the model's tokenizer beside it; run takes token ids with --ids, sanitize with --suspects"
 	case errors.Is(err, scan.ErrDim):
 		return "this is not the model the checkpoint was tuned from; name another with --reference"
 	case errors.Is(err, sanitize.ErrOtherState):

@@ -139,9 +139,13 @@ func (s *sanitizing) token(id int) string {
 }
 
 // pad is the padding token: what config.json says, else the token of that name.
+// One that has another name ends texts, too, and so means something.
 func (s *sanitizing) pad() int {
 	if id := s.ck.Config().PadTokenID; id != nil && *id >= 0 && *id < s.embedding.Len() {
-		return *id
+		if name := s.token(*id); name == "" || strings.Contains(strings.ToLower(name), "pad") {
+			return *id
+		}
+		return -1
 	}
 	for _, piece := range []string{"[PAD]", "<pad>"} {
 		if s.tok != nil {

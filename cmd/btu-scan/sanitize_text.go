@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/mattn/go-runewidth"
@@ -97,7 +96,7 @@ func printPlan(w io.Writer, p *sanitize.Plan) {
 		if r.Moved >= 0 {
 			moved = fmt.Sprintf(", %s moved", plural(r.Moved, "dimension", "dimensions"))
 		}
-		rows = append(rows, fmt.Sprintf("%s (token %d%s)", quoted(r.Token), r.TokenID, moved))
+		rows = append(rows, fmt.Sprintf("%s (token %d%s)", tokenName(r.Token, r.TokenID), r.TokenID, moved))
 	}
 	s.lines("rows", rows, mostShown)
 	s.line("with", "%s", donorName(p))
@@ -107,6 +106,14 @@ func printPlan(w io.Writer, p *sanitize.Plan) {
 	}
 	s.line("how much", "%s", strings.Join(extents, "; if that is not enough: "))
 	s.lines("warnings", p.Warnings, mostShown)
+}
+
+// tokenName is a token for a reader, by its id where it has no name.
+func tokenName(token string, id int) string {
+	if token == "" {
+		return fmt.Sprintf("#%d", id)
+	}
+	return quoted(token)
 }
 
 func printTriggers(s sheet, p *sanitize.Plan) {
@@ -158,7 +165,7 @@ func printResult(w io.Writer, r *sanitize.Result, colour bool) {
 		var names []string
 		dims := 0
 		for _, e := range r.Edits {
-			names = append(names, quoted(e.Token))
+			names = append(names, tokenName(e.Token, e.TokenID))
 			dims += e.Dimensions
 		}
 		shown := strings.Join(names[:min(len(names), mostShown)], " ")
@@ -241,7 +248,7 @@ func nextAfter(r *sanitize.Result, clean, proved bool) string {
 	case clean:
 		return "use the copy in place of the source"
 	case !proved:
-		return "do not trust the copy before a scan of it says clean: " + strings.Join(append(slices.Clone(r.Reasons), "no evidence"), "; ")
+		return "do not trust the copy before a scan of it says clean"
 	}
 	return "do not use the copy: ask for the model to be trained anew from a base that you trust, or sanitize with --data and more --epochs"
 }
