@@ -100,7 +100,7 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s overwritten, and only behaviour shows what the model makes of that", plural(neutral, "1 row was", fmt.Sprintf("%d rows were", neutral))))
 	}
 	if borderline > 0 {
-		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s stand out, but clean models show as much now and then", count(borderline, "token")))
+		reasons = append(reasons, fmt.Sprintf("weights alone cannot tell: %s %s out, but clean models show as much now and then", count(borderline, "token"), plural(borderline, "stands", "stand")))
 	}
 	switch {
 	case p.Evidence == EvidenceWeights:

@@ -19,6 +19,10 @@ const (
 	unexplained    = 0.5
 	farUnexplained = 0.35
 	besideTrigger  = 0.65
+	// unlikeWords is that of a token whose kinship is negative: it is less like the
+	// words that speak for the label than most tokens are, so that its neighbours
+	// cannot owe what they have of the effect to what they mean.
+	unlikeWords = 0.75
 	// besideFinding is that of a token whose row is a finding by weight, which no
 	// clean model had.
 	besideFinding = 0.9
@@ -70,6 +74,8 @@ func (p proof) isExplained() bool {
 		return p.explained >= besideFinding
 	case dominated:
 		return p.explained >= farUnexplained || p.kinship >= kindredThere
+	case p.kinship < 0:
+		return p.explained >= unlikeWords
 	case p.beside:
 		return p.explained >= besideTrigger
 	}
