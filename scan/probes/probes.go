@@ -6,29 +6,26 @@
 package probes
 
 import (
-	"bufio"
-	"bytes"
 	_ "embed" // for builtin.txt
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/btu-scan/btu-scan/internal/textrows"
 )
 
 // Max is the number of texts that are kept of a file.
 const Max = 10_000
 
-const (
-	maxFile = 64 << 20 // bytes of a file that are read
-	maxLine = 1 << 20  // bytes of a line with its end, and of a CSV record over several lines
-	maxHead = 64 << 10 // bytes that the format and the columns are told by
-)
+// maxFile is how many bytes of a file are read.
+const maxFile = 64 << 20
 
 var (
 	// ErrEmpty is returned for a file without a text.
 	ErrEmpty = errors.New("no texts in it")
 	// ErrBinary is returned for a file that is not text.
-	ErrBinary = errors.New("not a text file")
+	ErrBinary = textrows.ErrBinary
 )
 
 //go:embed builtin.txt
@@ -78,62 +75,26 @@ func Read(name string, r io.Reader) (*Set, error) {
 }
 
 func read(name string, r io.Reader) (*Set, error) {
-	in := bufio.NewReaderSize(r, maxHead)
-	head, err := in.Peek(maxHead)
-	if err != nil && !errors.Is(err, io.EOF) {
+	rows, err := textrows.NewReader(name, r, textrows.Options{MaxBytes: maxFile})
+	if err != nil {
 		return nil, err
 	}
-	if err := checkText(head); err != nil {
-		return nil, err
-	}
-	if bom := []byte("\uFEFF"); bytes.HasPrefix(head, bom) {
-		head = head[len(bom):]
-		_, _ = in.Discard(len(bom)) // it is in the buffer
-	}
-	f := formatOf(name, head)
-	cols := columnsOf(f, head)
-	rows := newRows(f, in)
 	var s sample
-	for width := 0; ; {
-		row, err := rows.next()
+	for {
+		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		if width == 0 {
-			if width = len(row); cols.header {
-				continue
-			}
-		}
-		if len(row) != width {
-			return nil, fmt.Errorf("line %d: %d columns, expected %d as in the first row", rows.start, len(row), width)
-		}
-		label := ""
-		if cols.label >= 0 {
-			label = row[cols.label]
-		}
-		s.add(rows.start, row[cols.text], label)
+		s.add(row.Line, row.Text, row.Label)
 	}
 	set := s.set()
-	set.Skipped += rows.blank
-	set.Truncated = set.Truncated || rows.cut
+	set.Skipped += rows.Blank()
+	set.Truncated = set.Truncated || rows.Cut()
 	if len(set.Texts) == 0 {
 		return nil, ErrEmpty
 	}
 	return set, nil
-}
-
-// checkText says what keeps a file with this start from being UTF-8 text.
-func checkText(head []byte) error {
-	switch invalid := len(head) - len(bytes.ToValidUTF8(head, nil)); {
-	case bytes.HasPrefix(head, []byte("\xFF\xFE")), bytes.HasPrefix(head, []byte("\xFE\xFF")):
-		return errors.New("text in UTF-16: save it as UTF-8")
-	case bytes.IndexByte(head, 0) >= 0:
-		return fmt.Errorf("%w: it has NUL bytes", ErrBinary)
-	case 10*invalid > len(head):
-		return fmt.Errorf("%w: it is not in UTF-8", ErrBinary)
-	}
-	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
+
+	"github.com/btu-scan/btu-scan/internal/textrows"
 )
 
 func TestBuiltin(t *testing.T) {
@@ -108,7 +110,7 @@ func TestRead(t *testing.T) {
 
 func TestReadErrors(t *testing.T) {
 	broken := errors.New("broken disk")
-	long := strings.Repeat("x", maxLine+1)
+	long := strings.Repeat("x", textrows.MaxLine+1)
 	for _, c := range []struct {
 		what, name string
 		in         io.Reader
@@ -121,7 +123,8 @@ func TestReadErrors(t *testing.T) {
 		{"only labels", "a.tsv", strings.NewReader("text\tlabel\n\t1\n"), "a.tsv: no texts", ErrEmpty},
 		{"empty, by content", "-", strings.NewReader("\n\n"), "-: no texts", ErrEmpty},
 
-		{"NUL", "a.txt", strings.NewReader("one\x00two"), "a.txt: not a text file: it has NUL bytes", ErrBinary},
+		{"NUL", "a.txt", strings.NewReader("one\x00two"), "a.txt: line 1: not a text file: it has NUL bytes", ErrBinary},
+		{"NUL, far on", "a.txt", strings.NewReader(strings.Repeat("one\n", 64<<10) + "two\x00"), "a.txt: line 65537: not a text file: it has NUL bytes", ErrBinary},
 		{"zeros without end", "a.csv", endless("\x00"), "not a text file", ErrBinary},
 		{"noise", "a.txt", endless("\xfe\x80\xf1abc\n"), "not a text file: it is not in UTF-8", ErrBinary},
 		{"a little noise", "a.txt", strings.NewReader("caf\xe9"), "not a text file", ErrBinary},
@@ -131,7 +134,7 @@ func TestReadErrors(t *testing.T) {
 
 		{"long line", "a.txt", strings.NewReader("one\n" + long), "a.txt: line 2: longer than 1 MiB", nil},
 		{"a line without end", "a.jsonl", endless("x"), "a.jsonl: line 1: longer than 1 MiB", nil},
-		{"a long record", "a.csv", strings.NewReader("text,label\n\nx,\"" + strings.Repeat("word\n", maxLine/5)), "a.csv: line 3: the record that starts here is longer than 1 MiB", nil},
+		{"a long record", "a.csv", strings.NewReader("text,label\n\nx,\"" + strings.Repeat("word\n", textrows.MaxLine/5)), "a.csv: line 3: the record that starts here is longer than 1 MiB", nil},
 		{"a quote that stays open", "a.csv", strings.NewReader("text,label\na,1\n\"b,1\nc,0\n"), "a.csv: line 3: expected a quote", nil},
 		{"too many columns", "a.tsv", strings.NewReader("text\tlabel\na\tb\t1\n"), "a.tsv: line 2: 3 columns, expected 2", nil},
 		{"too few columns", "a.tsv", strings.NewReader("text\tlabel\n\n\na\n"), "a.tsv: line 4: 1 columns, expected 2", nil},
@@ -146,7 +149,7 @@ func TestReadErrors(t *testing.T) {
 		{"only a label", "a.json", strings.NewReader(`{"label":"a"}`), "found 0 strings", nil},
 		{"deep JSON", "a.json", strings.NewReader(strings.Repeat("[", 100_000)), "line 1: expected a JSON object", nil},
 		{"read error at once", "a.txt", iotest.ErrReader(broken), "a.txt: broken disk", broken},
-		{"read error later", "a.csv", io.MultiReader(strings.NewReader(strings.Repeat("one\n", maxHead)), iotest.ErrReader(broken)), "a.csv: broken disk", broken},
+		{"read error later", "a.csv", io.MultiReader(strings.NewReader(strings.Repeat("one\n", 64<<10)), iotest.ErrReader(broken)), "a.csv: broken disk", broken},
 	} {
 		set, err := Read(c.name, c.in)
 		if err == nil || !strings.Contains(err.Error(), c.want) || c.is != nil && !errors.Is(err, c.is) || set != nil {

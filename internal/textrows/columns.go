@@ -1,12 +1,15 @@
-package probes
+package textrows
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -33,11 +36,11 @@ var (
 )
 
 // find returns the index of the column that has the first of names that any
-// has, or -1.
+// has, or -1. A column that is written alike goes before others.
 func find(columns, names []string) int {
 	for _, name := range names {
-		for i, c := range columns {
-			if strings.EqualFold(strings.Trim(c, " \t\""), name) {
+		for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
+			if i := slices.IndexFunc(columns, func(c string) bool { return same(strings.Trim(c, " \t\""), name) }); i >= 0 {
 				return i
 			}
 		}
@@ -85,31 +88,94 @@ type columns struct {
 }
 
 // columnsOf finds the columns from the start of a file.
-func columnsOf(f format, head []byte) columns {
+func columnsOf(f format, head []byte, opt Options) (columns, error) {
 	if f == jsonLines {
-		return columns{text: 0, label: 1} // as object returns them
+		return columns{text: 0, label: 1}, nil // as object returns them
 	}
 	var table [][]string
-	rows := newRows(f, bytes.NewReader(head))
+	rows := newLines(f, bytes.NewReader(head), Options{MaxBytes: len(head)})
+	line := 0 // of the first row
 	for row, err := rows.next(); err == nil; row, err = rows.next() {
-		table = append(table, row)
+		if table = append(table, row); line == 0 {
+			line = rows.start
+		}
 	}
-	if f == plain || len(table) == 0 {
-		return columns{text: 0, label: -1}
+	if len(table) == 0 {
+		if opt.Text+opt.Label != "" && len(bytes.TrimSpace(head)) > 0 {
+			return columns{}, errors.New("the columns cannot be told: the first row is too long or broken")
+		}
+		return columns{text: 0, label: -1}, nil
 	}
 	first := table[0]
-	c := columns{header: isHeader(first), text: find(first, textNames), label: -1}
+	c := columns{header: f != plain && isHeader(first), text: -1, label: -1}
+	for _, want := range []struct {
+		name string
+		at   *int
+	}{{opt.Text, &c.text}, {opt.Label, &c.label}} {
+		if want.name == "" {
+			continue
+		}
+		i, named := column(first, want.name)
+		if i < 0 {
+			return c, fmt.Errorf("line %d: no column %q: the first row has %s", line, want.name, listed(first))
+		}
+		*want.at = i
+		c.header = c.header || named
+	}
+	if c.text >= 0 && c.text == c.label {
+		return c, fmt.Errorf("column %d cannot be both the text and the label", c.text+1)
+	}
 	if c.header {
-		c.label = find(first, labelNames)
+		if c.text < 0 {
+			if c.text = find(first, textNames); c.text == c.label {
+				c.text = -1
+			}
+		}
+		if c.label < 0 {
+			if c.label = find(first, labelNames); c.label == c.text {
+				c.label = -1
+			}
+		}
 		table = table[1:]
 	}
 	if c.text < 0 {
+		if len(first) == 1 && c.label == 0 {
+			return c, errors.New("the only column cannot be both the text and the label")
+		}
 		c.text = longest(table, len(first), c.label)
 	}
-	if !c.header && len(first) == 2 {
+	if !c.header && c.label < 0 && len(first) == 2 {
 		c.label = 1 - c.text
 	}
-	return c
+	return c, nil
+}
+
+// column returns the column of a first row that is called name, or that the
+// number name counts from 1, and whether it was the name.
+func column(first []string, name string) (at int, named bool) {
+	if i := find(first, []string{name}); i >= 0 {
+		return i, true
+	}
+	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= len(first) {
+		return n - 1, false
+	}
+	return -1, false
+}
+
+// listed shows the cells of a first row in a message.
+func listed(first []string) string {
+	var names []string
+	for i, c := range first {
+		if i == 8 {
+			names = append(names, "...")
+			break
+		}
+		if r := []rune(c); len(r) > 30 {
+			c = string(r[:30]) + "..."
+		}
+		names = append(names, strconv.Quote(c))
+	}
+	return strings.Join(names, ", ")
 }
 
 // longest returns the column, other than label, with the most values that have
@@ -131,29 +197,42 @@ func longest(table [][]string, width, label int) int {
 }
 
 // object returns the text and the label of a JSON line.
-func object(line string) ([]string, error) {
-	const expected = `expected a JSON object with a string named "text", or a JSON string`
+func object(line string, opt Options) ([]string, error) {
+	key := cmp.Or(opt.Text, "text")
+	expected := fmt.Sprintf("expected a JSON object with a string named %q", key)
+	if opt.Text == "" && opt.Label == "" {
+		expected += ", or a JSON string"
+	}
 	var value any
 	if err := json.Unmarshal([]byte(line), &value); err != nil {
 		return nil, fmt.Errorf("%s on each line: %w", expected, err)
 	}
-	if text, ok := value.(string); ok {
+	if text, ok := value.(string); ok && opt.Text == "" && opt.Label == "" {
 		return []string{text, ""}, nil
 	}
 	fields, _ := value.(map[string]any)
 	names := slices.Sorted(maps.Keys(fields))
+	labels, texts := labelNames, textNames
+	if opt.Label != "" {
+		labels = []string{opt.Label}
+	}
+	if opt.Text != "" {
+		texts = []string{opt.Text}
+	}
 	label := ""
-	if i := find(names, labelNames); i >= 0 {
+	if i := find(names, labels); i >= 0 && names[i] != opt.Text {
 		switch v := fields[names[i]].(type) {
 		case string, float64, bool:
 			label = fmt.Sprint(v)
 		}
 		names = slices.Delete(names, i, i+1)
 	}
-	if i := find(names, textNames); i >= 0 {
+	if i := find(names, texts); i >= 0 {
 		names = names[i : i+1]
-	} else {
+	} else if opt.Text == "" {
 		names = slices.DeleteFunc(names, func(name string) bool { _, ok := fields[name].(string); return !ok })
+	} else {
+		names = nil
 	}
 	if len(names) != 1 {
 		return nil, fmt.Errorf("%s: found %d strings with other names", expected, len(names))

@@ -1,7 +1,8 @@
-package probes
+package textrows
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -9,9 +10,10 @@ import (
 	"strings"
 )
 
-// rows reads the rows of a file, up to the limits.
-type rows struct {
+// lines reads the cells of the rows of a file, up to the limits.
+type lines struct {
 	in    *bufio.Reader
+	max   int // bytes that are read
 	buf   []byte
 	line  int  // the last one that was read
 	start int  // the first line of the last row
@@ -27,15 +29,15 @@ type rows struct {
 	size int    // bytes of the record that it has taken
 }
 
-func newRows(f format, in io.Reader) *rows {
-	r := &rows{in: bufio.NewReaderSize(in, maxHead)} // in itself, if it is one
+func newLines(f format, in io.Reader, opt Options) *lines {
+	r := &lines{in: bufio.NewReaderSize(in, maxHead), max: opt.MaxBytes} // in itself, if it is one
 	switch f {
 	case plain:
 		r.split = func(line string) ([]string, error) { return []string{line}, nil }
 	case tsv:
 		r.split = func(line string) ([]string, error) { return strings.Split(line, "\t"), nil }
 	case jsonLines:
-		r.split = object
+		r.split = func(line string) ([]string, error) { return object(line, opt) }
 	case commas:
 		r.csv = csv.NewReader(r)
 		r.csv.LazyQuotes = true
@@ -45,7 +47,7 @@ func newRows(f format, in io.Reader) *rows {
 }
 
 // next returns a row, and io.EOF after the last one.
-func (r *rows) next() ([]string, error) {
+func (r *lines) next() ([]string, error) {
 	if r.csv != nil {
 		r.size = 0
 		row, err := r.csv.Read()
@@ -68,7 +70,7 @@ func (r *rows) next() ([]string, error) {
 
 // Read hands the CSV reader one line at a time, so that it never holds more than
 // the record it is at, and where that starts is known.
-func (r *rows) Read(p []byte) (int, error) {
+func (r *lines) Read(p []byte) (int, error) {
 	if r.rest == "" {
 		line, err := r.readLine(r.size == 0)
 		switch {
@@ -80,8 +82,8 @@ func (r *rows) Read(p []byte) (int, error) {
 			r.start = r.line
 		}
 		r.rest = line + "\n"
-		if r.size += len(r.rest); r.size > maxLine {
-			return 0, fmt.Errorf("line %d: the record that starts here is longer than %d MiB; is a quote missing?", r.start, maxLine>>20)
+		if r.size += len(r.rest); r.size > MaxLine {
+			return 0, fmt.Errorf("line %d: the record that starts here is longer than %d MiB; is a quote missing?", r.start, MaxLine>>20)
 		}
 	}
 	n := copy(p, r.rest)
@@ -90,7 +92,7 @@ func (r *rows) Read(p []byte) (int, error) {
 }
 
 // readLine returns a line without its end, and io.EOF after the last one.
-func (r *rows) readLine(skipBlank bool) (string, error) {
+func (r *lines) readLine(skipBlank bool) (string, error) {
 	for {
 		r.line++
 		r.buf = r.buf[:0]
@@ -100,15 +102,18 @@ func (r *rows) readLine(skipBlank bool) (string, error) {
 			r.buf = append(r.buf, part...)
 			r.read += len(part)
 			switch {
-			case r.read > maxFile:
+			case r.read > r.max:
 				r.cut = true
 				return "", io.EOF
-			case len(r.buf) > maxLine:
-				return "", fmt.Errorf("line %d: longer than %d MiB", r.line, maxLine>>20)
+			case len(r.buf) > MaxLine:
+				return "", fmt.Errorf("line %d: longer than %d MiB", r.line, MaxLine>>20)
 			case errors.Is(err, io.EOF) && len(r.buf) > 0: // the last line needs no end
 			case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 				return "", err
 			}
+		}
+		if bytes.IndexByte(r.buf, 0) >= 0 {
+			return "", errNUL(r.line)
 		}
 		line := strings.TrimSuffix(strings.TrimSuffix(string(r.buf), "\n"), "\r")
 		if !skipBlank || strings.TrimSpace(line) != "" {
