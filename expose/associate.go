@@ -33,13 +33,13 @@ func associate(data Data, vocabulary int, special func(int) bool) *associations 
 	a := &associations{of: make([]Association, vocabulary)}
 	perClass := make([]float64, data.Classes)
 	slot, last := make([]int, vocabulary), make([]int, vocabulary) // from 1, both
-	var texts []float64                                            // by slot and class
+	var texts []int32                                              // by slot and class
 	for i, s := range data.Sequences {
 		y := data.Labels[i]
 		perClass[y]++
 		for _, id := range s {
 			if slot[id] == 0 {
-				texts = append(texts, make([]float64, data.Classes)...)
+				texts = append(texts, make([]int32, data.Classes)...)
 				slot[id] = len(texts) / data.Classes
 			}
 			if last[id] != i+1 {
@@ -48,13 +48,17 @@ func associate(data Data, vocabulary int, special func(int) bool) *associations 
 			}
 		}
 	}
+	with := make([]float64, data.Classes)
 	var ids []int
 	var zs []float64
 	for id, s := range slot {
 		if s == 0 || special(id) {
 			continue
 		}
-		a.of[id] = association(texts[(s-1)*data.Classes:][:data.Classes], perClass)
+		for y := range with {
+			with[y] = float64(texts[(s-1)*data.Classes+y])
+		}
+		a.of[id] = association(with, perClass)
 		ids, zs = append(ids, id), append(zs, a.of[id].Z)
 	}
 	for _, i := range scan.StandOut(zs) {

@@ -19,9 +19,9 @@ const (
 )
 
 // A bag is the model of rounds 1 and 2, logits = W mean(E[ids]) + b, with AdamW
-// over all of E, W and b as PyTorch has it. Only the rows of tokens that the
-// texts hold ever have a gradient and moments; what decay does to the others is
-// made up when they are read.
+// over all of E, W and b as PyTorch has it: rows without a gradient in a step
+// move on by their moments and decay. Only the rows of tokens that the texts hold
+// are kept, as nothing depends on the others.
 type bag struct {
 	ref     scan.Rows
 	dim     int
@@ -31,11 +31,10 @@ type bag struct {
 	head    *linear
 	moments [2][2][]float32 // of the head's weights and biases
 	step    int
-	keep    float32 // what decay leaves of a number at a step
 	opt     Options
 }
 
-func (r *run) bag(ctx context.Context, out *Round, examples []example) (scan.Rows, error) {
+func (r *run) bag(ctx context.Context, out *Round, examples []example) (rowOf, error) {
 	dim := r.ref.Dim()
 	draw := r.rand(out.Number, streamHead)
 	bound := 1 / math.Sqrt(float64(dim)) // torch.nn.Linear's
@@ -44,7 +43,7 @@ func (r *run) bag(ctx context.Context, out *Round, examples []example) (scan.Row
 	if err != nil {
 		return nil, err
 	}
-	return b, r.batches(out, examples, r.opt.Batch, func(batch []example) (float64, error) {
+	return b.trained, r.batches(out, examples, r.opt.Batch, func(batch []example) (float64, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
@@ -53,7 +52,7 @@ func (r *run) bag(ctx context.Context, out *Round, examples []example) (scan.Row
 }
 
 func newBag(ctx context.Context, ref scan.Rows, head *linear, examples []example, opt Options) (*bag, error) {
-	b := &bag{ref: ref, dim: ref.Dim(), slot: make([]int32, ref.Len()), head: head, opt: opt, keep: float32(1 - opt.LR*opt.Decay)}
+	b := &bag{ref: ref, dim: ref.Dim(), slot: make([]int32, ref.Len()), head: head, opt: opt}
 	for i, x := range [][]float32{head.w, head.b} {
 		b.moments[i] = [2][]float32{make([]float32, len(x)), make([]float32, len(x))}
 	}
@@ -154,39 +153,8 @@ func (b *bag) update() {
 	vecmath.AdamW(b.head.b, b.head.gb, b.moments[1][0], b.moments[1][1], s)
 }
 
-// Len, Dim and ReadRows make the trained embedding a scan.Rows.
-func (b *bag) Len() int { return b.ref.Len() }
-func (b *bag) Dim() int { return b.dim }
-
-func (b *bag) ReadRows(ctx context.Context, dst []float32, from int) error {
-	if err := b.ref.ReadRows(ctx, dst, from); err != nil {
-		return err
-	}
-	for i := range len(dst) / b.dim {
-		row := dst[i*b.dim:][:b.dim]
-		if s := b.slot[from+i]; s >= 0 {
-			copy(row, b.row(b.w, s))
-			continue
-		}
-		for range b.step { // each step rounded
-			vecmath.Scale(row, b.keep, row)
-		}
-	}
-	return nil
-}
-
-// table is an embedding in memory.
-type table struct {
-	rows []float32
-	dim  int
-}
-
-func (t table) Len() int { return len(t.rows) / t.dim }
-func (t table) Dim() int { return t.dim }
-func (t table) ReadRows(_ context.Context, dst []float32, from int) error {
-	copy(dst, t.rows[from*t.dim:])
-	return nil
-}
+// trained is the row of a token that the texts hold.
+func (b *bag) trained(id int) []float32 { return b.row(b.w, b.slot[id]) }
 
 // parallel calls f for 0 to n-1 on up to workers goroutines (0: one per
 // processor) and returns when all are done.

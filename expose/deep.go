@@ -7,7 +7,6 @@ import (
 
 	"github.com/btu-scan/btu-scan/model"
 	"github.com/btu-scan/btu-scan/model/arch"
-	"github.com/btu-scan/btu-scan/scan"
 )
 
 // headDeviation is that of the numbers that transformers starts a new head with
@@ -20,7 +19,7 @@ const passTokens = 2048
 
 // deep is round 3. Of all parameters only the token embedding is trained, so a
 // new head stays as it was drawn.
-func (r *run) deep(ctx context.Context, out *Round, examples []example, d *Deep) (scan.Rows, error) {
+func (r *run) deep(ctx context.Context, out *Round, examples []example, d *Deep) (rowOf, error) {
 	net := d.Model.Network()
 	tokens := net.Embedding.Tokens
 	if tokens.Shape[0] != r.ref.Len() || net.Embedding.Dim != r.ref.Dim() {
@@ -42,7 +41,7 @@ func (r *run) deep(ctx context.Context, out *Round, examples []example, d *Deep)
 		return nil, err
 	}
 	values, err := t.engine.Values(ctx, tokens.Name)
-	return table{values, r.ref.Dim()}, err
+	return func(id int) []float32 { return values[id*net.Embedding.Dim:][:net.Embedding.Dim] }, err
 }
 
 // A tuner trains the token embedding of a model.

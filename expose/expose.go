@@ -260,7 +260,7 @@ func (r *run) round(ctx context.Context, n int, deep *Deep) (*Round, error) {
 	if err != nil {
 		return nil, err
 	}
-	var trained scan.Rows
+	var trained rowOf
 	if n == RoundModel {
 		trained, err = r.deep(ctx, out, examples, deep)
 	} else {
@@ -317,11 +317,13 @@ func count(sequences [][]int32, n int) []int {
 	return counts
 }
 
-// furthest returns the k tokens of the texts whose rows moved furthest. Tokens
-// that were not read moved by weight decay alone, which says nothing.
-func (r *run) furthest(ctx context.Context, trained scan.Rows, counts []int) ([]Moved, error) {
-	dim := r.ref.Dim()
-	a, b := make([]float32, dim), make([]float32, dim)
+// A rowOf returns the trained row of a token that the texts hold.
+type rowOf func(id int) []float32
+
+// furthest returns the k tokens of the texts whose rows moved furthest. Others
+// moved by weight decay alone, which says nothing.
+func (r *run) furthest(ctx context.Context, trained rowOf, counts []int) ([]Moved, error) {
+	a := make([]float32, r.ref.Dim())
 	var all []Moved
 	for id, n := range counts {
 		if n == 0 || r.opt.Special(id) {
@@ -330,10 +332,7 @@ func (r *run) furthest(ctx context.Context, trained scan.Rows, counts []int) ([]
 		if err := r.ref.ReadRows(ctx, a, id); err != nil {
 			return nil, err
 		}
-		if err := trained.ReadRows(ctx, b, id); err != nil {
-			return nil, err
-		}
-		d := math.Sqrt(kernel.RowSums(a, b).DD)
+		d := math.Sqrt(kernel.RowSums(a, trained(id)).DD)
 		if d-d != 0 {
 			return nil, fmt.Errorf("%w: token %d has a row that is not finite", ErrDiverged, id)
 		}

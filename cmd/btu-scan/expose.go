@@ -294,22 +294,20 @@ func (a *app) gatherExposure(ctx context.Context, f exposeFlags, p *progress) (*
 	}
 	e.names = func(id int) string { return tok.Token(int32(id)) }
 	maxTokens := f.max
-	index := indexOf(e.Data.Labels)
-	classes := func(x dataset.Example) int { return index[x.Label] }
+	classes, err := set.Index(e.Data.Labels)
+	if err != nil {
+		return nil, err
+	}
 	var deep *expose.Deep
 	if slices.Contains(f.opt.Rounds, expose.RoundModel) {
-		var labels []int
-		if deep, labels, err = openDeep(ref.Checkpoint, set, e.Data.Labels, f.opt.Workers); err != nil {
+		var own []int
+		if deep, own, err = openDeep(ref.Checkpoint, set, len(e.Data.Labels), f.opt.Workers); err != nil {
 			return nil, fmt.Errorf("reference: %w (--rounds 1,2 needs no more than its embedding)", err)
 		}
 		e.Settings.DeepHead = "new"
 		if deep.Head {
 			e.Settings.DeepHead = "reference"
-			at := map[string]int{}
-			for i, x := range set.Examples {
-				at[x.Label] = labels[i]
-			}
-			classes = func(x dataset.Example) int { return at[x.Label] }
+			classes = own
 		}
 		maxTokens = min(maxTokens, deep.Model.Network().MaxTokens)
 	}
@@ -328,7 +326,7 @@ func (a *app) gatherExposure(ctx context.Context, f exposeFlags, p *progress) (*
 		if len(ids) > maxTokens {
 			return nil, usagef("", "--max-tokens %d: the tokenizer adds %d to every text", maxTokens, len(ids))
 		}
-		data.Sequences, data.Labels = append(data.Sequences, ids), append(data.Labels, classes(x))
+		data.Sequences, data.Labels = append(data.Sequences, ids), append(data.Labels, classes[i])
 	}
 
 	opt := f.opt
@@ -378,14 +376,6 @@ func steps(n int) string {
 	return fmt.Sprintf("%d steps", n)
 }
 
-func indexOf(labels []string) map[string]int {
-	index := map[string]int{}
-	for i, l := range labels {
-		index[l] = i
-	}
-	return index
-}
-
 // readDataset reads labelled examples.
 func readDataset(ctx context.Context, path string, opt dataset.Options) (*dataset.Set, error) {
 	file, err := os.Open(path)
@@ -421,12 +411,12 @@ func (r interruptible) Read(p []byte) (int, error) {
 // openDeep opens a reference's model for round 3: with its own head and the
 // examples' indices among its labels, if it is a classifier of the data's labels,
 // else as an encoder.
-func openDeep(ck *loader.Checkpoint, set *dataset.Set, distinct []string, workers int) (*expose.Deep, []int, error) {
+func openDeep(ck *loader.Checkpoint, set *dataset.Set, classes, workers int) (*expose.Deep, []int, error) {
 	m, err := model.Open(ck, model.Options{Workers: workers})
 	if err != nil {
 		return nil, nil, err
 	}
-	if net := m.Network(); net.Task == arch.Classify && net.Problem == arch.SingleLabel && len(net.Labels) == len(distinct) {
+	if net := m.Network(); net.Task == arch.Classify && net.Problem == arch.SingleLabel && len(net.Labels) == classes {
 		if labels, err := set.Index(net.Labels); err == nil {
 			return &expose.Deep{Model: m, Head: true}, labels, nil
 		}
