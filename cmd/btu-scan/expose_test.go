@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -79,12 +80,13 @@ func TestExposeInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "list.json")
-	for looks := range 60 { // from before the data to after the rounds
-		ctx := &countdown{Context: t.Context(), left: looks}
+	for looks := 0; looks < 1<<20; looks += 1 + looks/2 { // from before the data to after the rounds
+		ctx := &countdown{Context: t.Context()}
+		ctx.left.Store(int64(looks))
 		var stderr bytes.Buffer
 		code := run(ctx, []string{"expose", "-r", base, "-d", data, "--rounds", "1,2", "--batch", "8", "-o", out}, nil, io.Discard, &stderr, func(string) string { return "" })
 		_, err := os.Stat(out)
-		if ctx.left > 0 { // it was done before
+		if ctx.left.Load() > 0 { // it was done before
 			if code != exitClean || err != nil || looks < 10 {
 				t.Fatalf("code %d after %d looks: %s", code, looks, &stderr)
 			}
@@ -94,16 +96,17 @@ func TestExposeInterrupted(t *testing.T) {
 			t.Fatalf("code %d at look %d, list %v: %s", code, looks, err, &stderr)
 		}
 	}
+	t.Error("it was never done")
 }
 
 // A countdown is a context that is cancelled at a certain look at it.
 type countdown struct {
 	context.Context
-	left int
+	left atomic.Int64
 }
 
 func (c *countdown) Err() error {
-	if c.left--; c.left < 0 {
+	if c.left.Add(-1) < 0 {
 		return context.Canceled
 	}
 	return nil
