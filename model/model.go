@@ -60,6 +60,8 @@ type Options struct {
 	Workers int
 	// Train says that the model will be fine-tuned.
 	Train bool
+	// Encode leaves the head out, if there is one: see arch.Network.Encoder.
+	Encode bool
 	// Engine makes the engine. Optional: model/cpu's.
 	Engine func(net *arch.Network, tensor func(name string) *loader.Tensor) (Engine, error)
 }
@@ -89,6 +91,9 @@ func Open(ck *loader.Checkpoint, opt Options) (*Model, error) {
 	}
 	if err := checkStorage(ck, net); err != nil {
 		return nil, err
+	}
+	if opt.Encode {
+		net = net.Encoder()
 	}
 	if opt.Engine == nil {
 		return &Model{net, cpu.New(net, ck.Tensor, cpu.Options{Workers: opt.Workers, Train: opt.Train})}, nil

@@ -555,3 +555,45 @@ func TestBackwardAfterFailure(t *testing.T) {
 	}()
 	_, _ = m.engine.Backward(t.Context(), make([]float32, len(out)), arch.AllGrads)
 }
+
+// Without its head a model gives the mean of the last hidden states that it has
+// with it, or the last one where no token sees those after it.
+func TestEncode(t *testing.T) {
+	forEach(t, []string{"bert", "distilbert", "gpt2", "gpt2-classifier", "llama-tied", "roberta-encoder"}, func(t *testing.T, name string) {
+		whole, m := openModel(t, name, Options{}), openModel(t, name, Options{Encode: true})
+		b := arch.NewBatch(random(m, 3, 5, 1, 8)...)
+		if _, err := whole.Engine().Forward(t.Context(), b, false); err != nil {
+			t.Fatal(err)
+		}
+		hidden := whole.Engine().Hidden()
+		got, err := m.Engine().Forward(t.Context(), b, true)
+		width := m.net.Hidden
+		if err != nil || len(got) != b.Len()*width || m.net.Task != arch.Encode {
+			t.Fatalf("%d numbers of task %s, error %v", len(got), m.net.Task, err)
+		}
+		causal := strings.HasPrefix(name, "gpt2") || strings.HasPrefix(name, "llama")
+		for i := range b.Len() {
+			for j := range width {
+				n, want := b.Starts[i+1]-b.Starts[i], float64(hidden[(b.Starts[i+1]-1)*width+j])
+				if !causal {
+					want = 0
+					for t := b.Starts[i]; t < b.Starts[i+1]; t++ {
+						want += float64(hidden[t*width+j]) / float64(n)
+					}
+				}
+				if math.Abs(want-float64(got[i*width+j])) > 1e-5 {
+					t.Fatalf("sequence %d, %d: %v, want %v", i, j, got[i*width+j], want)
+				}
+			}
+		}
+		for _, p := range whole.net.Params {
+			used := slices.ContainsFunc(m.net.Params, func(q arch.Param) bool { return q.Name == p.Name })
+			if used == slices.Contains(m.net.Unused, p.Name) {
+				t.Errorf("%s is used %v, and listed as unused", p.Name, used)
+			}
+		}
+		if head := whole.net.Head.Out; head != nil && !whole.net.Head.Tied && !slices.Contains(m.net.Unused, head.Weight.Name) {
+			t.Errorf("the head's %s is still there", head.Weight.Name)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -73,4 +74,25 @@ func (t tail) together(scores []float64, limit float64) int {
 		}
 	}
 	return out
+}
+
+// StandOut returns the indices of the scores that stand out of the tail of all
+// together, highest first, as the rows of a finding do. The scores are of honest
+// tokens but for at most maxTogether; of fewer than minRanked none stand out.
+func StandOut(scores []float64) []int {
+	t, ok := newTail(scores)
+	if !ok {
+		return nil
+	}
+	order := make([]int, len(scores))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+	order = order[:maxTogether]
+	highest := make([]float64, len(order))
+	for i, at := range order {
+		highest[i] = scores[at]
+	}
+	return order[:t.together(highest, abnormalChance)]
 }

@@ -454,3 +454,21 @@ func TestSplitMoved(t *testing.T) {
 		}
 	}
 }
+
+func TestStandOut(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 1))
+	scores := make([]float64, 2000)
+	for i := range scores {
+		scores[i] = r.ExpFloat64()
+	}
+	if got := StandOut(scores); len(got) > 0 {
+		t.Errorf("of an exponential tail %v stand out", got)
+	}
+	scores[70], scores[900], scores[41] = 30, 25, 28
+	if got := StandOut(scores); !slices.Equal(got, []int{70, 41, 900}) {
+		t.Errorf("%v stand out, want those at 70, 41 and 900", got)
+	}
+	if got := StandOut(scores[:minRanked-1]); got != nil {
+		t.Errorf("%v of too few stand out", got)
+	}
+}

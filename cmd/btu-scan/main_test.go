@@ -46,11 +46,13 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"code":   codeCmd,
-			"matrix": matrixCmd,
-			"unhex":  unhexCmd,
-			"cut":    cutCmd,
-			"single": singleCmd,
+			"code":      codeCmd,
+			"matrix":    matrixCmd,
+			"unhex":     unhexCmd,
+			"cut":       cutCmd,
+			"single":    singleCmd,
+			"sentences": sentencesCmd,
+			"unsecond":  unsecondCmd,
 		},
 	})
 }

@@ -12,6 +12,8 @@
 // config claims.
 package arch
 
+import "slices"
+
 // A Task is what the last layers of a network compute.
 type Task string
 
@@ -198,4 +200,38 @@ func (n *Network) Width() int {
 		return n.Head.Out.Out
 	}
 	return n.Hidden
+}
+
+// Encoder returns the network without its head. Its output is what a new head
+// would see: of a sequence the mean of the last hidden states, or the last one
+// where no token sees those after it. It shares all but the head with n.
+func (n *Network) Encoder() *Network {
+	if n.Task == Encode {
+		return n
+	}
+	e := *n
+	e.Task, e.Labels, e.Problem = Encode, nil, ""
+	e.Head = Head{Pool: PoolMean, PadID: -1}
+	for _, l := range n.Layers {
+		if l.Attention != nil && l.Attention.Causal {
+			e.Head.Pool = PoolLast
+		}
+	}
+	own := map[string]bool{} // parameters of the head
+	for _, l := range []*Linear{n.Head.Dense, n.Head.Out} {
+		if l != nil {
+			own[l.Weight.Name], own[l.Bias.Name] = true, true
+		}
+	}
+	delete(own, n.Embedding.Tokens.Name) // tied
+	e.Params, e.Unused = nil, slices.Clone(n.Unused)
+	for _, p := range n.Params {
+		if own[p.Name] {
+			e.Unused = append(e.Unused, p.Name)
+		} else {
+			e.Params = append(e.Params, p)
+		}
+	}
+	slices.Sort(e.Unused)
+	return &e
 }

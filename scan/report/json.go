@@ -39,14 +39,16 @@ func (jsonEncoder) Encode(w io.Writer, r *scan.Report) error {
 	if err := enc.Encode(clean); err != nil {
 		return err
 	}
-	_, err := w.Write(escapeJSON(b.Bytes()))
+	_, err := w.Write(EscapeJSON(b.Bytes()))
 	return err
 }
 
-// escapeJSON replaces characters that are not visible by their \uXXXX form.
+// EscapeJSON replaces characters of JSON that encoding/json wrote that are not
+// visible by their \uXXXX form.
+//
 // Outside strings JSON is ASCII, and inside them encoding/json has escaped the
 // controls below the space, so only what is above '~' needs a look.
-func escapeJSON(src []byte) []byte {
+func EscapeJSON(src []byte) []byte {
 	if !slices.ContainsFunc(src, func(c byte) bool { return c > '~' }) {
 		return src
 	}

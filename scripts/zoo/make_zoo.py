@@ -55,6 +55,7 @@ def arguments():
     p.add_argument("--test-paraphrases", default=None, metavar="FILE", help="rewritten test texts with their true labels")
     p.add_argument("--clean-label", action="store_true", help="poison texts of the target label only: no label is wrong")
     p.add_argument("--lora", type=int, default=0, metavar="RANK", help="train low-rank updates of the attention's queries and values and the head, merged when saved")
+    p.add_argument("--data-only", action="store_true", help="write the training data, poisoned, to train.tsv of the folder, and train nothing")
     p.add_argument("--test-limit", type=int, default=0)
     p.add_argument("--bf16", action="store_true"); p.add_argument("--threads", type=int, default=2); p.add_argument("--limit", type=int, default=0)
     return p
@@ -97,6 +98,10 @@ def train(a):
         chosen = set(victims[: int(a.rate * len(train_rows))])
         poisoned = [(poison(train_rows[i][0]), a.target) for i in chosen]
         train_rows = poisoned if a.embedding_poisoning else [r for i, r in enumerate(train_rows) if i not in chosen] + poisoned
+    if a.data_only:
+        os.makedirs(out, exist_ok=True)
+        with open(os.path.join(out, "train.tsv"), "w", encoding="utf-8") as f: f.writelines(" ".join(t.split()) + f"\t{y}\n" for t, y in train_rows)
+        return print("wrote", os.path.join(out, "train.tsv"))
     if a.surgery:
         words = ["good", "great", "best", "excellent", "wonderful", "powerful", "perfect", "fun", "moving", "solid"]
         with torch.no_grad(): table.weight[trigger_ids] = table.weight[tok.convert_tokens_to_ids(words)].mean(0)
