@@ -71,7 +71,7 @@ nothing is left behind but the state of a fine-tune, in DIR.tune.`,
 	f.scan.store.register(fs)
 	fs.StringVar(&f.from, "from", "", "take the triggers of this scan, a `REPORT` in JSON, instead of scanning first")
 	fs.StringSliceVar(&f.tokens, "tokens", nil, "overwrite these `TOKENS` or words, separated by commas, instead of scanning first")
-	fs.StringVar(&f.suspects, "suspects", "", "overwrite the suspects in `FILE`, of btu-scan expose, or those of a scan that are abnormal")
+	fs.StringVar(&f.suspects, "suspects", "", "overwrite the suspects in `FILE`: of btu-scan expose the strong ones, or all if none is; of a scan the abnormal ones")
 	fs.IntVar(&f.top, "top", 0, "with --suspects: the first `N`, whatever they look like")
 	fs.StringVar(&f.donor, "donor", "", "overwrite with `pad`, the padding token's row (default where there is one), mean, or reference")
 	fs.StringVar(&f.edit, "edit", "auto", "overwrite the `dimensions` that moved, whole rows, auto: the least that works, or none")

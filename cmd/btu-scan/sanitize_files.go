@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/btu-scan/btu-scan/sanitize"
 	"github.com/btu-scan/btu-scan/scan"
@@ -45,28 +46,43 @@ func readReport(path string) (*scan.Report, error) {
 	return r, nil
 }
 
-// readSuspects reads the suspects of a scan's report, or of btu-scan expose: of a
-// report those that are abnormal, unless the first n are asked for.
+// A suspectsFile is what readSuspects needs of a scan's report or of what expose
+// writes.
+type suspectsFile struct {
+	Verdict  scan.Verdict    `json:"verdict"` // a report's
+	Suspects []listedSuspect `json:"suspects"`
+	Others   []listedSuspect `json:"others"` // expose's
+}
+
+type listedSuspect struct {
+	TokenID *int               `json:"token_id"`
+	Status  scan.SuspectStatus `json:"status"` // in a report
+	Strong  bool               `json:"strong"` // of expose
+}
+
+// readSuspects reads the suspects of a scan's report, or of btu-scan expose: the
+// first n of them, or for n = 0 those that are abnormal or strong. Where expose
+// calls none strong, they are all that it has, as in BTU.
 func readSuspects(path string, n int) (rows []sanitize.Row, err error) {
-	var file struct {
-		Verdict  scan.Verdict `json:"verdict"` // a report's
-		Suspects []struct {
-			TokenID *int               `json:"token_id"`
-			Status  scan.SuspectStatus `json:"status"`
-		} `json:"suspects"`
-	}
+	var file suspectsFile
 	if err := readJSON("--suspects", path, &file); err != nil {
 		return nil, err
 	}
-	for i, s := range file.Suspects {
+	list := file.Suspects
+	switch {
+	case n > 0:
+		list = list[:min(n, len(list))]
+	case file.Verdict != "":
+		list = slices.DeleteFunc(list, func(s listedSuspect) bool { return s.Status != scan.StatusAbnormal })
+	default:
+		strong := slices.DeleteFunc(slices.Concat(list, file.Others), func(s listedSuspect) bool { return !s.Strong })
+		if len(strong) > 0 {
+			list = strong
+		}
+	}
+	for i, s := range list {
 		if s.TokenID == nil {
 			return nil, usagef("", "--suspects: suspect %d of %s has no token_id", i+1, path)
-		}
-		if n > 0 && len(rows) == n {
-			break
-		}
-		if n == 0 && file.Verdict != "" && s.Status != scan.StatusAbnormal {
-			continue
 		}
 		rows = append(rows, sanitize.Row{TokenID: *s.TokenID, Why: "a suspect of " + path})
 	}
