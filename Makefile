@@ -62,7 +62,7 @@ zoo: build
 	$(GO) run ./internal/tools/zoo -bin bin/btu-scan -base "$(BASE)" $(ZOO)
 
 # bin/btu-scan-gotch has libtorch as a second engine, for CUDA with LIBTORCH=cuda.
-# scripts/libtorch.sh fetches it first: 690 MB, or 2.2 GB for CUDA. A C++ compiler
+# scripts/libtorch.sh fetches it first: 690 MB, or 2.5 GB for CUDA. A C++ compiler
 # is needed. gotch-test: how far the engines are apart, and how long they take,
 # one thread each.
 LIBTORCH ?= cpu
