@@ -8,7 +8,7 @@ LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 FUZZPKGS ?= ./...
 
-.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train zoo-repair generate golden picture check clean
+.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train zoo-repair gotch gotch-test generate golden picture check clean
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/btu-scan ./cmd/btu-scan
 
@@ -71,6 +71,20 @@ zoo-train:
 # is fine-tuned on, and test.tsv, which is measured with.
 zoo-repair: build
 	$(GO) run ./internal/tools/zoorepair -bin bin/btu-scan -base "$(BASE)" -data "$(DATA)" $(ZOO)
+
+# bin/btu-scan-gotch has libtorch as a second engine, for CUDA with LIBTORCH=cuda.
+# scripts/libtorch.sh fetches it first: 690 MB, or 2.5 GB for CUDA. A C++ compiler
+# is needed. gotch-test: how far the engines are apart, and how long they take,
+# one thread each.
+LIBTORCH ?= cpu
+gotch:
+	eval "$$(scripts/libtorch.sh $(LIBTORCH))" && $(GO) build -tags gotch -o bin/btu-scan-gotch ./cmd/btu-scan
+
+gotch-test:
+	@eval "$$(scripts/libtorch.sh $(LIBTORCH))" && export OMP_NUM_THREADS=1 && \
+	  $(GO) vet -tags gotch ./model/gotch ./cmd/btu-scan && $(GO) test -tags gotch -count 1 -run 'Scripts/doctor' ./cmd/btu-scan && \
+	  { PARITY=1 $(GO) test -tags gotch -v -count 1 ./model/gotch >gotch.out; code=$$?; \
+	  if [ $$code = 0 ]; then grep '^|' gotch.out; else cat gotch.out; fi; rm -f gotch.out; exit $$code; }
 
 generate:
 	$(GO) generate ./...

@@ -14,7 +14,7 @@ const module = "github.com/btu-scan/btu-scan"
 // draws it. A package that is missing here fails the test: say where it stands
 // before it grows.
 var allowed = map[string][]string{
-	"cmd/btu-scan":              {"dataset", "expose", "sanitize", "loader", "model", "model/arch", "tokenizer", "reference", "scan", "scan/report", "scan/behaviour", "scan/probes", "internal/atomicfile", "internal/demo"},
+	"cmd/btu-scan":              {"dataset", "expose", "sanitize", "loader", "model", "model/arch", "tokenizer", "reference", "scan", "scan/report", "scan/behaviour", "scan/probes", "internal/atomicfile", "internal/demo", "model/gotch", "internal/gemm", "internal/kernel", "internal/vecmath"},
 	"scan/report":               {"scan"},
 	"scan":                      {"internal/kernel"},
 	"scan/behaviour":            {"scan", "internal/kernel"},
@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"model":                     {"loader", "model/arch", "model/cpu", "internal/vecmath"},
 	"model/arch":                {},
 	"model/cpu":                 {"loader", "model/arch", "internal/gemm", "internal/scratch", "internal/vecmath"},
+	"model/gotch":               {"loader", "model/arch"},
 	"tokenizer":                 {},
 	"loader":                    {"loader/internal/pickle", "loader/internal/zipdir", "internal/kernel"},
 	"loader/internal/pickle":    {},
@@ -53,19 +54,33 @@ var only = map[string][]string{
 	"net":                                   {"reference"},
 	"os/exec":                               {"internal/tools/bench", "internal/tools/benchmodel", "internal/tools/zoorepair", "internal/zoo"},
 	"unsafe":                                {"loader", "internal/gemm"},
+	"os/exec":                               {"internal/tools/bench", "internal/tools/benchmodel", "internal/tools/zoo"},
+	"unsafe":                                {"loader", "internal/gemm", "model/gotch"},
 	"C":                                     {},
 	"github.com/spf13/cobra":                {"cmd/btu-scan"},
 	"github.com/nlpodyssey/gopickle":        {"loader/internal/pickle", "loader"},
 	"github.com/edsrzf/mmap-go":             {"loader"},
+	"github.com/sugarme/gotch":              {"model/gotch"},
 	"golang.org/x/term":                     {"cmd/btu-scan"},
 	"encoding/gob":                          {},
 	"github.com/santhosh-tekuri/jsonschema": {},
 }
 
 func TestImports(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	for _, tags := range []string{"", "gotch"} {
+		t.Run("tags="+tags, func(t *testing.T) { checkImports(t, tags) })
+	}
+}
+
+func checkImports(t *testing.T, tags string) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-tags", tags, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=1") // which needs no C compiler to list
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if uses := strings.Contains(string(out), "github.com/sugarme/gotch/"); uses != (tags == "gotch") {
+		t.Errorf("libtorch is imported: %t", uses)
 	}
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)

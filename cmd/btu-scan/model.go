@@ -33,6 +33,7 @@ type runFlags struct {
 	top, max     int
 	threads      int
 	verbose      bool
+	device       deviceFlag
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -67,6 +68,7 @@ Exit codes: 0 all texts answered, 2 failed, or an answer is not a number,
 	flags.IntVar(&f.top, "top", 5, "how many labels or next tokens to show")
 	flags.IntVar(&f.max, "max-tokens", 2048, "cut texts to `N` tokens, or to what the model takes if that is less")
 	flags.IntVar(&f.threads, "threads", 0, "processors to use (default all)")
+	f.device.register(flags)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show the tokens of each text, and which tensors the model has no use for")
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
@@ -112,6 +114,10 @@ func (a *app) runModel(ctx context.Context, path string, f runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	opt, err := f.device.options(f.threads)
+	if err != nil {
+		return err
+	}
 	samples, err := parseIDs(f.ids)
 	if err != nil {
 		return err
@@ -129,7 +135,7 @@ func (a *app) runModel(ctx context.Context, path string, f runFlags) error {
 		defer file.Close()
 		input = file
 	}
-	r, err := a.openRunner(ctx, path, f)
+	r, err := a.openRunner(ctx, path, f, opt)
 	if err != nil {
 		return err
 	}
@@ -153,7 +159,7 @@ type runner struct {
 	notFinite int // texts whose answer is not a number
 }
 
-func (a *app) openRunner(ctx context.Context, path string, f runFlags) (r *runner, err error) {
+func (a *app) openRunner(ctx context.Context, path string, f runFlags, opt model.Options) (r *runner, err error) {
 	ck, err := loader.Open(ctx, path, loader.Options{})
 	if err != nil {
 		return nil, err
@@ -170,7 +176,7 @@ func (a *app) openRunner(ctx context.Context, path string, f runFlags) (r *runne
 	for _, f := range ck.Findings() {
 		r.warn("%s (%s, %s): %s", f.Rule, f.Severity, f.Where, f.Detail)
 	}
-	if r.m, err = model.Open(ck, model.Options{Workers: f.threads}); err != nil {
+	if r.m, err = model.Open(ck, opt); err != nil {
 		return nil, err
 	}
 	if unused := r.m.Network().Unused; f.verbose && len(unused) > 0 {

@@ -76,6 +76,10 @@ type arch struct {
 	tiles []tileFunc // by rows less one
 }
 
+// Instructions names the instructions that tiles are computed with: avx512, avx2,
+// or go for plain Go.
+func Instructions() string { return best.name }
+
 // A Parallel runs task(0) ... task(n-1), in any order, on any number of
 // goroutines, and returns when all are done. nil runs them one by one.
 type Parallel func(n int, task func(i int))

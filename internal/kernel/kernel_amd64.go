@@ -6,6 +6,14 @@ import "golang.org/x/sys/cpu"
 
 var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA && hasF16C()
 
+// Instructions names the instructions of the loops: avx2, or go for plain Go.
+func Instructions() string {
+	if useAVX2 {
+		return "avx2"
+	}
+	return "go"
+}
+
 func rowSums(a, b []float32) Sums {
 	if !useAVX2 {
 		return rowSumsGo(a, b)

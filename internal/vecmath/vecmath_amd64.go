@@ -11,6 +11,14 @@ import (
 
 var useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
 
+// Instructions names the instructions of the loops: avx2, or go for plain Go.
+func Instructions() string {
+	if useAVX2 {
+		return "avx2"
+	}
+	return "go"
+}
+
 func add(dst, a, b []float32) {
 	if !useAVX2 {
 		addGo(dst, a, b)

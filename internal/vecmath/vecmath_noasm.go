@@ -2,6 +2,9 @@
 
 package vecmath
 
+// Instructions names the instructions of the loops: avx2, or go for plain Go.
+func Instructions() string { return "go" }
+
 func add(dst, a, b []float32)                              { addGo(dst, a, b) }
 func mul(dst, a, b []float32)                              { mulGo(dst, a, b) }
 func scale(dst, a []float32, alpha float32)                { scaleGo(dst, a, alpha) }

@@ -3,7 +3,6 @@ package cpu
 import (
 	"context"
 	"iter"
-	"math"
 
 	"github.com/btu-scan/btu-scan/internal/gemm"
 	"github.com/btu-scan/btu-scan/internal/scratch"
@@ -35,11 +34,7 @@ func (t *turns) grow(ctx context.Context, r *arch.Rotary, positions int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, f := range r.Frequencies {
-			// Angles in float32, as the models were trained with.
-			sin, cos := math.Sincos(float64(float32(p) * float32(f)))
-			t.cos, t.sin = append(t.cos, float32(cos)*r.Factor), append(t.sin, float32(sin)*r.Factor)
-		}
+		t.cos, t.sin = r.Turn(t.cos, t.sin, p)
 	}
 	return nil
 }
@@ -61,7 +56,7 @@ func (e *Engine) attention(a *arch.Attention) *attention {
 	if a.Bias != nil {
 		l.bias = e.param(a.Bias.Weight)
 		for d := -a.Bias.MaxDistance; d <= a.Bias.MaxDistance; d++ {
-			l.buckets = append(l.buckets, bucket(d, l.bias.rows(), a.Bias.MaxDistance))
+			l.buckets = append(l.buckets, a.Bias.Bucket(d))
 		}
 	}
 	if a.Rotary != nil {
@@ -186,8 +181,8 @@ func (l *attention) blocks(n int) iter.Seq[block] {
 	return func(yield func(block) bool) {
 		for from := 0; from < n; from += blockQueries {
 			to := min(from+blockQueries, n)
-			first, _ := l.sees(from, n)
-			_, end := l.sees(to-1, n)
+			first, _ := l.Sees(from, n)
+			_, end := l.Sees(to-1, n)
 			if !yield(block{from, to, first, end}) {
 				return
 			}
@@ -195,20 +190,9 @@ func (l *attention) blocks(n int) iter.Seq[block] {
 	}
 }
 
-// sees is the range of tokens that token i of n attends to.
-func (l *attention) sees(i, n int) (from, to int) {
-	if l.Causal {
-		n = i + 1
-	}
-	if l.Window > 0 {
-		from = max(0, i-l.Window+1)
-	}
-	return from, n
-}
-
-// seenBy is sees within the columns of a block, of its row i.
+// seenBy is Sees within the columns of a block, of its row i.
 func (l *attention) seenBy(b block, i int) (from, to int) {
-	from, to = l.sees(b.from+i, b.end)
+	from, to = l.Sees(b.from+i, b.end)
 	return from - b.first, to - b.first
 }
 
@@ -250,24 +234,6 @@ func (l *attention) weights(p, q, k gemm.Matrix, buf []float32, head int, b bloc
 func (l *attention) bucket(distance int) int {
 	most := l.Bias.MaxDistance
 	return l.buckets[min(max(distance, -most), most)+most]
-}
-
-// bucket is the row of rows for a distance; all from most on share one
-// (transformers' relative_position_bucket, in its precision).
-func bucket(distance, rows, most int) int {
-	half := rows / 2
-	first := 0
-	if distance > 0 {
-		first = half
-	} else {
-		distance = -distance
-	}
-	exact := half / 2
-	if distance < exact {
-		return first + distance
-	}
-	x := float32(math.Log(float64(float32(distance)/float32(exact)))) / float32(math.Log(float64(most)/float64(exact)))
-	return first + min(half-1, exact+int(x*float32(half-exact)))
 }
 
 // weightsGrad turns dp, the gradient with regard to the weights p, into that

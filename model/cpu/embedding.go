@@ -62,7 +62,7 @@ func (l *embedding) forward(ctx context.Context, e *Engine, x gemm.Matrix) (s em
 		}
 	}
 	if l.positions != nil {
-		s.rows = l.positionRows(e.batch)
+		s.rows = l.PositionRows(e.batch)
 	}
 	s.normed = s.sum
 	if l.norm != nil {
@@ -93,23 +93,6 @@ func (l *embedding) forward(ctx context.Context, e *Engine, x gemm.Matrix) (s em
 		l.project.forward(e, x, s.normed, nil)
 	}
 	return s, nil
-}
-
-// positionRows are the rows of the position embedding, per token.
-func (l *embedding) positionRows(b *arch.Batch) []int32 {
-	rows := make([]int32, 0, len(b.IDs))
-	for i := range b.Len() {
-		next := l.FirstPosition
-		for _, id := range b.IDs[b.Starts[i]:b.Starts[i+1]] {
-			if l.PadAware && int(id) == l.PadID {
-				rows = append(rows, int32(l.PadID))
-				continue
-			}
-			rows = append(rows, int32(next))
-			next++
-		}
-	}
-	return rows
 }
 
 // backward returns the gradients with regard to the token rows. It may change

@@ -31,7 +31,7 @@ func (h *head) ready(ctx context.Context, e *Engine) error {
 }
 
 func (h *head) forward(e *Engine, x gemm.Matrix) gemm.Matrix {
-	s := headState{x: x, rows: h.pool(e.batch)}
+	s := headState{x: x, rows: h.Tokens(e.batch)}
 	n := e.net.Rows(e.batch)
 	switch {
 	case h.Pool == arch.PoolMean:
@@ -71,27 +71,6 @@ func (h *head) forward(e *Engine, x gemm.Matrix) gemm.Matrix {
 	}
 	e.tape.head = s
 	return s.logits
-}
-
-// pool returns the tokens that the head sees; nil for all, or for their mean.
-func (h *head) pool(b *arch.Batch) []int {
-	switch h.Pool {
-	case arch.PoolFirst:
-		return b.Starts[:b.Len()]
-	case arch.PoolLast:
-		rows := make([]int, b.Len())
-		for i := range rows {
-			r := b.Starts[i+1] - 1
-			for r > b.Starts[i] && int(b.IDs[r]) == h.PadID {
-				r--
-			}
-			rows[i] = r
-		}
-		return rows
-	case arch.PoolNone:
-		return b.Positions
-	}
-	return nil
 }
 
 // backward sets dx, the gradient with regard to the last hidden states.

@@ -1,0 +1,5 @@
+//go:build !gotch
+
+package main
+
+func libtorchEngine() *libtorch { return nil }
