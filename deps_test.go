@@ -53,8 +53,6 @@ var only = map[string][]string{
 	"net/http":                              {"reference"},
 	"net":                                   {"reference"},
 	"os/exec":                               {"internal/tools/bench", "internal/tools/benchmodel", "internal/tools/zoorepair", "internal/zoo"},
-	"unsafe":                                {"loader", "internal/gemm"},
-	"os/exec":                               {"internal/tools/bench", "internal/tools/benchmodel", "internal/tools/zoo"},
 	"unsafe":                                {"loader", "internal/gemm", "model/gotch"},
 	"C":                                     {},
 	"github.com/spf13/cobra":                {"cmd/btu-scan"},

@@ -29,6 +29,7 @@ type behaviourFlags struct {
 	candidates []string
 	budget     time.Duration
 	seed       uint64
+	device     deviceFlag
 	changed    func(name string) bool // reports whether a flag was given
 }
 
@@ -37,6 +38,7 @@ func (f *behaviourFlags) register(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.candidates, "candidate", nil, "a `TEXT` to try as a trigger; may be repeated")
 	fs.DurationVar(&f.budget, "budget", 0, "end the behaviour evidence after `TIME`, such as 30s; the likeliest comes first")
 	fs.Uint64Var(&f.seed, "seed", probeSeed, "draws probes and positions")
+	f.device.register(fs)
 	f.changed = fs.Changed
 }
 
@@ -45,12 +47,16 @@ func (f *behaviourFlags) check(evidence string) error {
 	if f.budget < 0 {
 		return usagef("", "--budget %v: a time such as 30s", f.budget)
 	}
-	for _, name := range []string{"probes", "candidate", "budget", "seed"} {
+	for _, name := range []string{"probes", "candidate", "budget", "seed", "device", "engine"} {
 		if f.changed != nil && f.changed(name) && evidence == string(scan.EvidenceWeights) {
 			return usagef("", "--%s is about behaviour, which --evidence weights leaves out", name)
 		}
 	}
-	return nil
+	if evidence == string(scan.EvidenceWeights) {
+		return nil
+	}
+	_, err := f.device.options(0)
+	return err
 }
 
 // texts reads the probe file, or returns the built-in probes.
@@ -81,8 +87,8 @@ type watcher struct {
 
 // newWatcher opens the model of a checkpoint for behaviour evidence. An error
 // says why there can be none.
-func newWatcher(ck *loader.Checkpoint) (*watcher, error) {
-	m, err := model.Open(ck, model.Options{})
+func newWatcher(ck *loader.Checkpoint, opt model.Options) (*watcher, error) {
+	m, err := model.Open(ck, opt)
 	if err != nil {
 		return nil, fmt.Errorf("the model cannot be run: %w", err)
 	}
@@ -129,7 +135,11 @@ func (w *watcher) watch(ctx context.Context, rows, ref scan.Rows, suspects []sca
 func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, rows, base *loader.Tensor, texts []string, f scanFlags, p *progress) error {
 	p.stage("opening the model")
 	why := func(err error) { r.Coverage.Reasons = append(r.Coverage.Reasons, "behaviour: "+err.Error()) }
-	w, err := newWatcher(ck)
+	opt, err := f.behaviour.device.options(0)
+	if err != nil {
+		return err
+	}
+	w, err := newWatcher(ck, opt)
 	if err != nil {
 		why(err)
 		return nil

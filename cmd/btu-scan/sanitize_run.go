@@ -260,8 +260,14 @@ func (s *sanitizing) run(ctx context.Context) error {
 		}
 		s.plan.Warnings = append(s.plan.Warnings, "nothing was measured: "+s.why.Error())
 	} else {
+		opt, err := s.f.scan.behaviour.device.options(0)
+		if err != nil {
+			return err
+		}
 		job.Model = func(ck *loader.Checkpoint, train bool) (*model.Model, error) {
-			return model.Open(ck, model.Options{Train: train})
+			opt := opt
+			opt.Train = train
+			return model.Open(ck, opt)
 		}
 		if err := s.texts(&job); err != nil {
 			return err
