@@ -72,10 +72,10 @@ func (p proof) isExplained() bool {
 		// Two kinds of evidence, and it is none of the label's words: that its
 		// neighbours do much of the same is then the trigger's infection.
 		return p.explained >= besideFinding
-	case dominated:
-		return p.explained >= farUnexplained || p.kinship >= kindredThere
 	case p.kinship < 0:
 		return p.explained >= unlikeWords
+	case dominated:
+		return p.explained >= farUnexplained || p.kinship >= kindredThere
 	case p.beside:
 		return p.explained >= besideTrigger
 	}
