@@ -194,7 +194,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 		return judge(err)
 	}
 	r.Checkpoint.DType = embedding.DType.String()
-	r.Checkpoint.Embedding = &scan.Embedding{Tensor: embedding.Name, Rows: embedding.Len(), Dim: embedding.Dim(), Tied: ck.Tied()}
+	r.Checkpoint.Embedding = &scan.Embedding{Tensor: embedding.Name, Rows: embedding.Len(), Dim: embedding.Dim(), Tied: ck.Tied(), File: ck.FileOf(embedding)}
 	clock.lap("checkpoint")
 
 	p.stage("opening the reference")
