@@ -44,6 +44,7 @@ var formats = []struct {
 }{
 	{"text", newText},
 	{"json", newJSON},
+	{"sarif", newSARIF},
 }
 
 // New returns the encoder of a format. An unknown format is an error that

@@ -155,8 +155,8 @@ func unsafePickle() *scan.Report {
 	r.Reasons = []string{"the files are unsafe or ambiguous: BTU100"}
 	r.Coverage.Reasons = []string{"behaviour: the model cannot be run: config.json: model_type: \"t5\" is not run (bert are)", "the pickle asks for a global that a state dict does not need"}
 	r.Unsafe = []scan.Unsafe{
-		{Rule: "BTU100", Severity: scan.SeverityCritical, Where: "archive/data.pkl@1042", Detail: "global posix.system called with 1 argument"},
-		{Rule: "BTU201", Severity: scan.SeverityHigh, Where: "archive/data.pkl", Detail: "two members of this name: readers disagree about which one counts"},
+		{Rule: "BTU100", Severity: scan.SeverityCritical, Where: "downloads/pytorch_model.bin!archive/data.pkl@1042", Detail: "global posix.system called with 1 argument"},
+		{Rule: "BTU201", Severity: scan.SeverityHigh, Where: "downloads/pytorch_model.bin!archive/data.pkl", Detail: "two members of this name: readers disagree about which one counts"},
 	}
 	return r
 }
