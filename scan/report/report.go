@@ -45,6 +45,7 @@ var formats = []struct {
 	{"text", newText},
 	{"json", newJSON},
 	{"sarif", newSARIF},
+	{"junit", newJUnit},
 }
 
 // New returns the encoder of a format. An unknown format is an error that

@@ -187,10 +187,10 @@ func ruleIndex(id string) int {
 
 // checkOf is the check that a rule belongs to.
 func checkOf(id string, unsafe bool) check {
-	if i := ruleIndex(id); i >= 0 {
+	if i := ruleIndex(id); i >= 0 && !(unsafe && rules[i].check == checkVerdict) {
 		return rules[i].check
 	}
-	if unsafe {
+	if unsafe { // a missing shard, or a rule of another version
 		return checkFiles
 	}
 	return checkVerdict
