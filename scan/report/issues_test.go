@@ -65,6 +65,9 @@ func TestRules(t *testing.T) {
 		if len(r.short) > 1024 || len(r.full) > 1024 || len(r.tags) > 9 { // what GitHub takes, with the tag security
 			t.Errorf("%s: too long, or too many tags", r.id)
 		}
+		if strings.ContainsAny(r.short+r.meaning+strings.Join(r.advice, ""), "|<>*_[]`&@#~{}\\") {
+			t.Errorf("%s: its texts hold marks that Markdown would read", r.id)
+		}
 		for _, text := range []string{r.helpText(), r.helpMarkdown()} {
 			if !strings.Contains(text, r.meaning) || !strings.Contains(text, r.advice[0]) {
 				t.Errorf("%s: help %q", r.id, text)

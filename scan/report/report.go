@@ -46,6 +46,7 @@ var formats = []struct {
 	{"json", newJSON},
 	{"sarif", newSARIF},
 	{"junit", newJUnit},
+	{"markdown", newMarkdown},
 }
 
 // New returns the encoder of a format. An unknown format is an error that
