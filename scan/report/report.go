@@ -47,6 +47,7 @@ var formats = []struct {
 	{"sarif", newSARIF},
 	{"junit", newJUnit},
 	{"markdown", newMarkdown},
+	{"html", newHTML},
 }
 
 // New returns the encoder of a format. An unknown format is an error that
