@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"html/template"
 	"math"
 	"slices"
 	"strconv"
@@ -20,7 +21,8 @@ const (
 	chartNames   = 12 // tokens with a label
 	chartMarks   = 60 // tokens with a mark in the histogram
 	chartPoints  = 2000
-	chartRows    = 24 // of the flip rates
+	chartTitles  = 300 // points that say what they are when pointed at
+	chartRows    = 24  // of the flip rates
 	chartTicks   = 40
 	letterWidth  = 6.8
 	letterHeight = 13
@@ -45,6 +47,41 @@ type chartLine struct{ X1, Y1, X2, Y2, Class string }
 type chartDot struct{ X, Y, R, Class, Title string }
 
 type chartLabel struct{ X, Y, Anchor, Class, Text string }
+
+// SVG writes the shapes. A chart has thousands, for which the template would
+// take most of the page's time; coordinates, classes and anchors are this
+// file's own, and the texts are escaped.
+func (c *htmlChart) SVG() template.HTML {
+	var b strings.Builder
+	b.Grow(120 * (len(c.Rects) + len(c.Lines) + len(c.Dots) + len(c.Labels)))
+	write := func(parts ...string) {
+		for _, s := range parts {
+			b.WriteString(s)
+		}
+	}
+	title := func(s, tag string) {
+		if s == "" {
+			write("/>\n")
+			return
+		}
+		write("><title>", template.HTMLEscapeString(s), "</title></", tag, ">\n")
+	}
+	for _, r := range c.Rects {
+		write(`<rect class="`, r.Class, `" x="`, r.X, `" y="`, r.Y, `" width="`, r.W, `" height="`, r.H, `"`)
+		title(r.Title, "rect")
+	}
+	for _, l := range c.Lines {
+		write(`<line class="`, l.Class, `" x1="`, l.X1, `" y1="`, l.Y1, `" x2="`, l.X2, `" y2="`, l.Y2, "\"/>\n")
+	}
+	for _, d := range c.Dots {
+		write(`<circle class="`, d.Class, `" cx="`, d.X, `" cy="`, d.Y, `" r="`, d.R, `"`)
+		title(d.Title, "circle")
+	}
+	for _, l := range c.Labels {
+		write(`<text class="`, l.Class, `" x="`, l.X, `" y="`, l.Y, `" text-anchor="`, l.Anchor, `">`, template.HTMLEscapeString(l.Text), "</text>\n")
+	}
+	return template.HTML(b.String())
+}
 
 // at writes a coordinate. What is no number is at the edge.
 func at(x float64) string {
@@ -104,7 +141,7 @@ func tick(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }
 
 // ranked are the suspects that can be drawn by their movement.
 func ranked(r *scan.Report) []scan.Suspect {
-	var out []scan.Suspect
+	out := make([]scan.Suspect, 0, min(len(r.Suspects), chartPoints))
 	for _, s := range r.Suspects {
 		if m := s.Weights.Movement; m > 0 && m < 1e300 && len(out) < chartPoints {
 			out = append(out, s)
@@ -170,7 +207,8 @@ func histogramChart(r *scan.Report) *htmlChart {
 
 	// Those that stand out: a line each, with the names stacked above.
 	var out []scan.Suspect
-	for _, s := range ranked(r) {
+	drawn := ranked(r)
+	for _, s := range drawn {
 		if (s.Status == scan.StatusAbnormal || s.Status == scan.StatusBorderline) && len(out) < chartMarks {
 			out = append(out, s)
 		}
@@ -197,7 +235,7 @@ func histogramChart(r *scan.Report) *htmlChart {
 	}
 	w := r.Weights
 	c.Caption = fmt.Sprintf("%s moved, by %s in the median and %s at most; %s did not. The lines mark the %s tokens.",
-		count(rows, "ranked row"), tick(w.Median), tick(w.Max), integer(w.RowsSame), statuses(ranked(r)))
+		count(rows, "ranked row"), tick(w.Median), tick(w.Max), integer(w.RowsSame), statuses(drawn))
 	return c
 }
 
@@ -257,7 +295,11 @@ func scatterChart(r *scan.Report) *htmlChart {
 		if s.Status == scan.StatusAbnormal || s.Status == scan.StatusBorderline {
 			radius = "4.5"
 		}
-		c.Dots = append(c.Dots, chartDot{at(x(s.TokenID)), at(y.at(s.Weights.Movement)), radius, statusClass(s.Status), suspectTitle(s)})
+		d := chartDot{at(x(s.TokenID)), at(y.at(s.Weights.Movement)), radius, statusClass(s.Status), ""}
+		if i < chartTitles {
+			d.Title = suspectTitle(s)
+		}
+		c.Dots = append(c.Dots, d)
 	}
 	type box struct{ x1, y1, x2, y2 float64 }
 	var taken []box
@@ -299,23 +341,28 @@ func flipChart(r *scan.Report) *htmlChart {
 		rate, low          float64
 	}
 	var rows []row
+	all := 0
 	proved := map[int]bool{}
 	for _, g := range r.Triggers {
 		if len(g.TokenIDs) == 1 {
 			proved[g.TokenIDs[0]] = true
 		}
+		if all++; len(rows) == chartRows {
+			continue
+		}
 		rows = append(rows, row{htmlToken(g.Text, 28), htmlToken(g.TargetLabel, 16), "bad", g.FlipRate, g.FlipRateLow})
 	}
 	for _, s := range r.Suspects {
 		if b := s.Behaviour; b != nil && !proved[s.TokenID] {
+			if all++; len(rows) == chartRows {
+				continue
+			}
 			rows = append(rows, row{htmlToken(s.Token, 28), htmlToken(b.TargetLabel, 16), statusClass(s.Status), b.FlipRate, b.FlipRateLow})
 		}
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	all := len(rows)
-	rows = rows[:min(all, chartRows)]
 	const left, right, top, step = 216, 132, 30, 22
 	bottom := float64(top + step*len(rows))
 	c := &htmlChart{Height: at(bottom + chartBottom), Title: "Texts that each token or phrase turns"}

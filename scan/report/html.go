@@ -14,7 +14,7 @@ import (
 
 // Bounds of the page, so that it stays under a megabyte whatever a report holds.
 const (
-	htmlSuspects = 500 // rows of the table
+	htmlSuspects = 300 // rows of the table
 	htmlList     = 100
 	htmlText     = 2000
 	htmlName     = 60 // columns of a token
