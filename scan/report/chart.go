@@ -176,8 +176,19 @@ func histogramChart(r *scan.Report) *htmlChart {
 	if most == 0 || len(h.Counts) > 1024 || !(h.Low > 0) || !(h.High >= h.Low) || h.High > 1e300 {
 		return nil
 	}
-	const top, height = 78, 300
-	bottom := float64(height - chartBottom)
+	// Those that stand out have names above the picture.
+	var out []scan.Suspect
+	drawn := ranked(r)
+	for _, s := range drawn {
+		if (s.Status == scan.StatusAbnormal || s.Status == scan.StatusBorderline) && len(out) < chartMarks {
+			out = append(out, s)
+		}
+	}
+	top, height := 78.0, 300.0
+	if len(out) == 0 {
+		top, height = 30, 252
+	}
+	bottom := height - chartBottom
 	c := &htmlChart{Height: at(height), Title: "How far rows moved"}
 	x := newLogScale(h.Low, h.High, chartLeft, chartWidth-chartRight)
 	y := func(n int) float64 { return bottom - (bottom-top)*math.Log1p(float64(n))/math.Log1p(float64(most)) }
@@ -205,14 +216,7 @@ func histogramChart(r *scan.Report) *htmlChart {
 		c.label(x.at(m), top-4, "middle", "tick", "median")
 	}
 
-	// Those that stand out: a line each, with the names stacked above.
-	var out []scan.Suspect
-	drawn := ranked(r)
-	for _, s := range drawn {
-		if (s.Status == scan.StatusAbnormal || s.Status == scan.StatusBorderline) && len(out) < chartMarks {
-			out = append(out, s)
-		}
-	}
+	// Those that stand out have a line each, and the names are stacked above.
 	named := slices.Clone(out[:min(len(out), chartNames)])
 	slices.SortStableFunc(named, func(a, b scan.Suspect) int { return cmp.Compare(a.Weights.Movement, b.Weights.Movement) })
 	var ends [5]float64 // of the names in each line
@@ -234,8 +238,13 @@ func histogramChart(r *scan.Report) *htmlChart {
 		c.Dots = append(c.Dots, chartDot{at(mx), at(top), "3.5", statusClass(s.Status), suspectTitle(s)})
 	}
 	w := r.Weights
-	c.Caption = fmt.Sprintf("%s moved, by %s in the median and %s at most; %s did not. The lines mark the %s tokens.",
-		count(rows, "ranked row"), tick(w.Median), tick(w.Max), integer(w.RowsSame), statuses(drawn))
+	c.Caption = fmt.Sprintf("%s moved, by %s in the median and %s at most; %s did not. ",
+		count(rows, "ranked row"), tick(w.Median), tick(w.Max), integer(w.RowsSame))
+	if len(out) == 0 {
+		c.Caption += "None of the suspects stands out."
+	} else {
+		c.Caption += "The lines mark the " + statuses(drawn) + " tokens."
+	}
 	return c
 }
 
