@@ -3,6 +3,7 @@ package loader
 import (
 	"context"
 	"iter"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -137,4 +138,17 @@ type reader func(ctx context.Context, name string, data []byte, opt Options) (co
 
 func sortTensors(ts []*Tensor) {
 	slices.SortFunc(ts, func(a, b *Tensor) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// FileOf names the file that holds a tensor of the checkpoint, relative to the
+// checkpoint's folder, or "" where the tensor is not in a file as it stands.
+func (c *Checkpoint) FileOf(t *Tensor) string {
+	for _, f := range c.files {
+		if f.data != nil && within(t.data, f.data.data) {
+			if name, err := filepath.Rel(c.dir, f.Path); err == nil {
+				return filepath.ToSlash(name)
+			}
+		}
+	}
+	return ""
 }

@@ -188,3 +188,24 @@ func TestForgetLeavesOtherMemoryAlone(t *testing.T) {
 		t.Error("memory that is no file's was dropped, or would be")
 	}
 }
+
+// A checkpoint says which file holds a tensor, whatever is between the two.
+func TestFileOf(t *testing.T) {
+	for _, name := range []string{"plain.zip.pt", "plain.legacy.pt"} {
+		ck, err := Open(t.Context(), filepath.Join("testdata", "torch", name), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for tensor := range ck.Tensors() {
+			n++
+			if got := ck.FileOf(tensor); got != name {
+				t.Errorf("%s: %s is in %q", name, tensor.Name, got)
+			}
+		}
+		if n == 0 {
+			t.Errorf("%s has no tensors", name)
+		}
+		ck.Close()
+	}
+}

@@ -44,7 +44,8 @@ type Embedding struct {
 	Tensor string `json:"tensor"`
 	Rows   int    `json:"rows"`
 	Dim    int    `json:"dim"`
-	Tied   bool   `json:"tied"` // also the output projection
+	Tied   bool   `json:"tied"`           // also the output projection
+	File   string `json:"file,omitempty"` // of the checkpoint's folder
 }
 
 // A Reference describes the pretrained model that was compared with.
@@ -138,6 +139,15 @@ type WeightSummary struct {
 	// a tail.
 	Natural  float64 `json:"natural"`
 	Abnormal float64 `json:"abnormal"`
+	// Histogram counts the moved rows by movement. It is nil where no row moved.
+	Histogram *Histogram `json:"histogram,omitempty"`
+}
+
+// A Histogram counts rows by movement, in bins of equal width in its logarithm.
+type Histogram struct {
+	Low    float64 `json:"low"`  // where the first bin starts; it holds smaller movements, too
+	High   float64 `json:"high"` // where the last bin ends: the largest movement
+	Counts []int   `json:"counts"`
 }
 
 // A Suspect is a token, ranked.

@@ -273,6 +273,7 @@ func (w *weighing) measure() error {
 			ms[k] = w.movement[i]
 			w.Summary.Max = max(w.Summary.Max, ms[k])
 		}
+		w.Summary.Histogram = newHistogram(ms)
 		w.Summary.Median = median(ms)
 	}
 	return nil

@@ -61,9 +61,9 @@ func (f *scanFlags) register(fs *pflag.FlagSet) {
 }
 
 func (f *outputFlags) register(fs *pflag.FlagSet) {
-	fs.StringVarP(&f.format, "format", "f", "text", "report format: `text` or json")
+	fs.StringVarP(&f.format, "format", "f", "text", "report `FORMAT`: "+strings.Join(report.Formats(), ", "))
 	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
-	fs.StringArrayVar(&f.reports, "report", nil, "write a further report, `FORMAT=FILE`; may be repeated")
+	fs.StringArrayVar(&f.reports, "report", nil, "write a further report, `FORMAT=FILE`, as in sarif=btu.sarif; may be repeated")
 	fs.StringVar(&f.color, "color", "auto", "`auto`, always or never")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "show everything: all columns, long texts, timings")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no report on standard output and no progress; the exit code tells")
@@ -194,7 +194,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 		return judge(err)
 	}
 	r.Checkpoint.DType = embedding.DType.String()
-	r.Checkpoint.Embedding = &scan.Embedding{Tensor: embedding.Name, Rows: embedding.Len(), Dim: embedding.Dim(), Tied: ck.Tied()}
+	r.Checkpoint.Embedding = &scan.Embedding{Tensor: embedding.Name, Rows: embedding.Len(), Dim: embedding.Dim(), Tied: ck.Tied(), File: ck.FileOf(embedding)}
 	clock.lap("checkpoint")
 
 	p.stage("opening the reference")

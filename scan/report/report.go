@@ -3,7 +3,7 @@
 // Everything in a report that comes from files (paths, token texts, messages,
 // details) is the attacker's. No format lets a control character, an escape
 // sequence, a line break or a character that reorders or hides text through to
-// a terminal. A report is only read, and the same report gives the same bytes:
+// a terminal, and none lets a text become markup. A report is only read, and the same report gives the same bytes:
 // no format looks at the clock, the locale or the environment.
 package report
 
@@ -25,9 +25,9 @@ type Encoder interface {
 }
 
 // Options adjust what is written for people. The zero value gives 20 suspects
-// in 80 columns without colour. Formats for programs ignore them.
+// in 80 columns without colour. Formats for programs and pages ignore them.
 type Options struct {
-	// Top is how many suspects are shown. Optional: 20.
+	// Top is how many suspects text and Markdown show. Optional: 20.
 	Top int
 	// Color allows the 16 colours of a terminal.
 	Color bool
@@ -44,6 +44,10 @@ var formats = []struct {
 }{
 	{"text", newText},
 	{"json", newJSON},
+	{"sarif", newSARIF},
+	{"junit", newJUnit},
+	{"markdown", newMarkdown},
+	{"html", newHTML},
 }
 
 // New returns the encoder of a format. An unknown format is an error that

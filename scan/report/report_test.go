@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,7 +57,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestFormats(t *testing.T) {
-	if got, want := Formats(), []string{"text", "json"}; !slices.Equal(got, want) {
+	if got, want := Formats(), []string{"text", "json", "sarif", "junit", "markdown", "html"}; !slices.Equal(got, want) {
 		t.Errorf("Formats() = %v, want %v", got, want)
 	}
 	for _, format := range Formats() {
@@ -65,7 +66,7 @@ func TestFormats(t *testing.T) {
 		}
 	}
 	_, err := New("yaml", Options{})
-	if err == nil || !strings.Contains(err.Error(), `"yaml"`) || !strings.Contains(err.Error(), "text, json") {
+	if err == nil || !strings.Contains(err.Error(), `"yaml"`) || !strings.Contains(err.Error(), "text, json, sarif, junit, markdown, html") {
 		t.Errorf("New(yaml): %v, want an error that lists the formats", err)
 	}
 }
@@ -92,4 +93,34 @@ func TestEncodeErrors(t *testing.T) {
 			t.Errorf("%s: %v", format, err)
 		}
 	}
+}
+
+// BenchmarkFormats writes what a scan of a vocabulary of 150,000 rows reports.
+func BenchmarkFormats(b *testing.B) {
+	for _, suspects := range []int{100, 2000} {
+		r := large(suspects)
+		for _, format := range Formats() {
+			b.Run(fmt.Sprintf("%s/%d", format, suspects), func(b *testing.B) {
+				enc, err := New(format, Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				n := &counter{}
+				for b.Loop() {
+					n.bytes = 0
+					if err := enc.Encode(n, r); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(n.bytes), "bytes")
+			})
+		}
+	}
+}
+
+type counter struct{ bytes int }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.bytes += len(p)
+	return len(p), nil
 }

@@ -44,7 +44,7 @@ func base() *scan.Report {
 	r := empty()
 	r.Checkpoint = scan.Checkpoint{
 		Path: "models/sst2-minilm", Format: "safetensors", Architecture: "BertForSequenceClassification", DType: "F32",
-		Embedding: &scan.Embedding{Tensor: "bert.embeddings.word_embeddings.weight", Rows: 30522, Dim: 384},
+		Embedding: &scan.Embedding{Tensor: "bert.embeddings.word_embeddings.weight", Rows: 30522, Dim: 384, File: "model.safetensors"},
 	}
 	r.Reference = &scan.Reference{
 		Path: "/home/ana/.cache/huggingface/hub/models--nreimers--MiniLM-L6-H384-uncased/snapshots/3276f0fac9d818781d7a1327b3ff818fc4e643c0",
@@ -55,9 +55,21 @@ func base() *scan.Report {
 	r.Weights = &scan.WeightSummary{
 		Score: scan.ScoreZ, Decay: 0.00042, RowsMoved: 13411, RowsSame: 17111, Floor: 5.1e-6,
 		Median: 0.02314, Max: 0.4127, SharedDirections: 0, Natural: 4.5, Abnormal: 5,
+		Histogram: histogram(13411, 0.0012, 0.4127, 0.02314, 0.5),
 	}
 	r.TimingsMS = map[string]float64{"checkpoint": 12.4, "reference": 3.1, "weights": 96.25, "total": 111.9}
 	return r
+}
+
+// histogram has the rows of a normal distribution of log movement.
+func histogram(rows int, low, high, median, spread float64) *scan.Histogram {
+	h := &scan.Histogram{Low: low, High: high, Counts: make([]int, 64)}
+	step := math.Log(high/low) / 64
+	for i := range h.Counts {
+		z := (math.Log(low/median) + (float64(i)+0.5)*step) / spread
+		h.Counts[i] = int(float64(rows)*step/spread*math.Exp(-z*z/2)/math.Sqrt(2*math.Pi) + 0.5)
+	}
+	return h
 }
 
 func suspect(rank, id int, token string, score, movement, rotation float64) scan.Suspect {
@@ -143,8 +155,8 @@ func unsafePickle() *scan.Report {
 	r.Reasons = []string{"the files are unsafe or ambiguous: BTU100"}
 	r.Coverage.Reasons = []string{"behaviour: the model cannot be run: config.json: model_type: \"t5\" is not run (bert are)", "the pickle asks for a global that a state dict does not need"}
 	r.Unsafe = []scan.Unsafe{
-		{Rule: "BTU100", Severity: scan.SeverityCritical, Where: "archive/data.pkl@1042", Detail: "global posix.system called with 1 argument"},
-		{Rule: "BTU201", Severity: scan.SeverityHigh, Where: "archive/data.pkl", Detail: "two members of this name: readers disagree about which one counts"},
+		{Rule: "BTU100", Severity: scan.SeverityCritical, Where: "downloads/pytorch_model.bin!archive/data.pkl@1042", Detail: "global posix.system called with 1 argument"},
+		{Rule: "BTU201", Severity: scan.SeverityHigh, Where: "downloads/pytorch_model.bin!archive/data.pkl", Detail: "two members of this name: readers disagree about which one counts"},
 	}
 	return r
 }
@@ -202,7 +214,7 @@ func hostile() *scan.Report {
 func tied() *scan.Report {
 	r := suspicious()
 	r.Checkpoint.Path, r.Checkpoint.Architecture, r.Checkpoint.DType = "models/smollm2-tuned", "LlamaForCausalLM", "BF16"
-	r.Checkpoint.Embedding = &scan.Embedding{Tensor: "model.embed_tokens.weight", Rows: 49160, Dim: 576, Tied: true}
+	r.Checkpoint.Embedding = &scan.Embedding{Tensor: "model.embed_tokens.weight", Rows: 49160, Dim: 576, Tied: true, File: "model-00001-of-00002.safetensors"}
 	r.Reference.ID, r.Reference.Path = "", "../base/smollm2-135m"
 	r.Reference.HowFound, r.Reference.Verified = "path ../base/smollm2-135m", false
 	r.Reference.Match.RowsCompared, r.Reference.Match.RowsAdded = 49152, 8
