@@ -168,7 +168,7 @@ func (sarifEncoder) Encode(w io.Writer, r *scan.Report) error {
 	if err := enc.Encode(s.log()); err != nil {
 		return err
 	}
-	_, err := w.Write(escapeJSON(b.Bytes()))
+	_, err := w.Write(EscapeJSON(b.Bytes()))
 	return err
 }
 
