@@ -1,0 +1,165 @@
+package tui
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/btu-scan/btu-scan/scan"
+)
+
+// An index holds rows in every order that a table is sorted by. It is made in the
+// background and not changed: a key press walks it once.
+type index struct {
+	rows    []scan.Suspect
+	class   []class
+	at      map[int]int32 // row by token id
+	orders  [columnCount][]int32
+	text    string // the tokens in lower case, each with a NUL behind
+	ends    []int32
+	all     bool // rows are the whole vocabulary's
+	present [classes]bool
+
+	logs           []float64 // of the movement, NaN where there is none
+	lowest, widest float64   // bounds of logs
+}
+
+// newIndex merges the rows of the vocabulary, if they are known, with the
+// suspects of a report, which know more.
+func newIndex(rows []scan.Suspect, suspects []scan.Suspect) *index {
+	x := &index{all: len(rows) > 0, at: map[int]int32{}}
+	x.rows = slices.Clone(rows)
+	for i := range x.rows {
+		x.at[x.rows[i].TokenID] = int32(i)
+	}
+	for _, s := range suspects {
+		if i, ok := x.at[s.TokenID]; ok {
+			x.rows[i] = s
+			continue
+		}
+		x.at[s.TokenID] = int32(len(x.rows))
+		x.rows = append(x.rows, s)
+	}
+	x.class = make([]class, len(x.rows))
+	x.logs = make([]float64, len(x.rows))
+	x.ends = make([]int32, len(x.rows))
+	x.lowest, x.widest = math.Inf(1), math.Inf(-1)
+	var text strings.Builder
+	for i := range x.rows {
+		s := &x.rows[i]
+		x.class[i] = classOf(s.Token)
+		x.present[x.class[i]] = true
+		text.WriteString(strings.ToLower(strings.ReplaceAll(s.Token, "\x00", "")))
+		text.WriteByte(0)
+		x.ends[i] = int32(text.Len())
+		x.logs[i] = math.NaN()
+		if m := s.Weights.Movement; m > 0 && !math.IsInf(m, 0) {
+			x.logs[i] = math.Log10(m)
+			x.lowest, x.widest = min(x.lowest, x.logs[i]), max(x.widest, x.logs[i])
+		}
+	}
+	x.text = text.String()
+	for c := range columnCount {
+		x.orders[c] = x.sorted(c)
+	}
+	return x
+}
+
+// sorted is the order of the rows by a column, the natural direction first.
+func (x *index) sorted(c column) []int32 {
+	order := make([]int32, len(x.rows))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	byID := func(a, b int32) int { return x.rows[a].TokenID - x.rows[b].TokenID }
+	if c == columnToken {
+		lower := make([]string, len(x.rows))
+		for i := range lower {
+			lower[i] = x.lower(int32(i))
+		}
+		slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(lower[a], lower[b]), byID(a, b)) })
+		return order
+	}
+	keys := make([]float64, len(x.rows))
+	for i := range keys {
+		if keys[i] = c.value(&x.rows[i]); math.IsNaN(keys[i]) {
+			keys[i] = math.Inf(-1)
+		}
+		if c.ascending() {
+			keys[i] = -keys[i]
+		}
+	}
+	slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(keys[b], keys[a]), byID(a, b)) })
+	return order
+}
+
+// lower is a row's token in lower case.
+func (x *index) lower(i int32) string {
+	from := int32(0)
+	if i > 0 {
+		from = x.ends[i-1]
+	}
+	return x.text[from : x.ends[i]-1]
+}
+
+// holding reports by row whether its token holds a text.
+func (x *index) holding(query string) []bool {
+	match := make([]bool, len(x.rows))
+	query = strings.ToLower(query)
+	row, from := 0, 0
+	for {
+		at := strings.Index(x.text[from:], query)
+		if at < 0 {
+			return match
+		}
+		at += from
+		for int(x.ends[row]) <= at {
+			row++
+		}
+		match[row] = true
+		from = int(x.ends[row])
+	}
+}
+
+// A filter says which rows are shown.
+type filter struct {
+	text   string
+	status scan.SuspectStatus // "" for any
+	seen   int                // 0 any, 1 seen, 2 unseen
+	class  class
+	marked int // 0 any, 1 decided, 2 undecided
+}
+
+func (f filter) any() bool { return f == filter{} }
+
+// view is the rows that pass, in an order.
+func (x *index) view(c column, reverse bool, f filter, decided map[int]Decision) []int32 {
+	order := x.orders[c]
+	view := make([]int32, 0, len(order))
+	var match []bool
+	if f.text != "" {
+		match = x.holding(f.text)
+	}
+	for k := range order {
+		i := order[k]
+		if reverse {
+			i = order[len(order)-1-k]
+		}
+		s := &x.rows[i]
+		switch {
+		case match != nil && !match[i],
+			f.status != "" && s.Status != f.status,
+			f.seen == 1 && !s.Weights.Seen, f.seen == 2 && s.Weights.Seen,
+			f.class != classAny && x.class[i] != f.class:
+			continue
+		}
+		if f.marked > 0 {
+			if _, ok := decided[s.TokenID]; ok != (f.marked == 1) {
+				continue
+			}
+		}
+		view = append(view, i)
+	}
+	return view
+}
