@@ -66,10 +66,10 @@ func ReadTriage(path string) (*Triage, error) {
 	}
 	var read Triage
 	if err := json.Unmarshal(data, &read); err != nil || len(data) > maxTriage {
-		return nil, fmt.Errorf("%s is no file of decisions, so it is left as it is", path)
+		return nil, fmt.Errorf("no file of decisions, so it is left as it is: %s", path)
 	}
 	if read.SchemaVersion != TriageVersion {
-		return nil, fmt.Errorf("%s has schema version %d, not %d, so it is left as it is", path, read.SchemaVersion, TriageVersion)
+		return nil, fmt.Errorf("schema version %d, not %d, so it is left as it is: %s", read.SchemaVersion, TriageVersion, path)
 	}
 	if read.Checkpoints != nil {
 		t.Checkpoints = read.Checkpoints

@@ -1,7 +1,6 @@
 package tui
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -72,13 +71,21 @@ func (x *index) sorted(c column) []int32 {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	byID := func(a, b int32) int { return x.rows[a].TokenID - x.rows[b].TokenID }
+	ids := make([]int, len(x.rows)) // beside each other: a sort of many rows is mostly waiting for memory
+	for i := range ids {
+		ids[i] = x.rows[i].TokenID
+	}
 	if c == columnToken {
 		lower := make([]string, len(x.rows))
 		for i := range lower {
 			lower[i] = x.lower(int32(i))
 		}
-		slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(lower[a], lower[b]), byID(a, b)) })
+		slices.SortFunc(order, func(a, b int32) int {
+			if c := strings.Compare(lower[a], lower[b]); c != 0 {
+				return c
+			}
+			return ids[a] - ids[b]
+		})
 		return order
 	}
 	keys := make([]float64, len(x.rows))
@@ -90,7 +97,15 @@ func (x *index) sorted(c column) []int32 {
 			keys[i] = -keys[i]
 		}
 	}
-	slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(keys[b], keys[a]), byID(a, b)) })
+	slices.SortFunc(order, func(a, b int32) int {
+		switch p, q := keys[a], keys[b]; {
+		case p > q:
+			return -1
+		case p < q:
+			return 1
+		}
+		return ids[a] - ids[b]
+	})
 	return order
 }
 

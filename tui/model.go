@@ -43,6 +43,8 @@ type model struct {
 	crew *crew
 	now  func() time.Time
 
+	tickEvery, typingPause time.Duration
+
 	w, h    int
 	screen  screen
 	help    bool
@@ -76,8 +78,8 @@ type model struct {
 }
 
 func newModel(ctx context.Context, b Backend, opt Options) *model {
-	m := &model{ctx: ctx, b: b, opt: opt, keys: newKeyMap(), crew: &crew{}, now: time.Now, w: 80, h: 24, decided: newDecisions(opt.Triage), box: &mailbox{}, repairBox: &mailbox{}}
-	m.detail.id, m.try.id = -1, -1
+	m := &model{ctx: ctx, b: b, opt: opt, keys: newKeyMap(), crew: &crew{}, now: time.Now, tickEvery: tickEvery, typingPause: typingPause, w: 80, h: 24, decided: newDecisions(opt.Triage), box: &mailbox{}, repairBox: &mailbox{}}
+	m.detail.id, m.try.id, m.table.wanted = -1, -1, -1
 	m.repair.out = opt.Out
 	m.decisionsWait = "the checkpoint's digest, under which decisions are kept, is still being computed"
 	return m
@@ -153,7 +155,7 @@ func (m *model) readDecisions() tea.Cmd {
 func (m *model) work(cmds ...tea.Cmd) tea.Cmd {
 	if !m.ticking {
 		m.ticking = true
-		cmds = append(cmds, tick())
+		cmds = append(cmds, m.tickLater())
 	}
 	return tea.Batch(cmds...)
 }
@@ -223,12 +225,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.reindex()
 	case indexMsg:
 		if m.indexing.end(msg.run) {
-			stay := -1
-			if s := m.table.at(m.x); s != nil {
-				stay = s.TokenID
-			}
 			m.x = msg.x
-			m.table.refresh(m.x, m.decided.byID, stay)
+			m.refresh()
 		}
 	case digestMsg:
 		if msg.err != nil {
@@ -288,7 +286,7 @@ func (m *model) tick() tea.Cmd {
 	for _, j := range []*job{&m.scanning, &m.listing, &m.looking, &m.examining, &m.trying, &m.planning, &m.repairJob} {
 		if j.busy {
 			m.ticking = true
-			cmds = append(cmds, tick())
+			cmds = append(cmds, m.tickLater())
 			break
 		}
 	}
@@ -336,7 +334,7 @@ func (m *model) typed() tea.Cmd {
 	switch {
 	case m.filtering:
 		m.table.filter.text = m.line.String()
-		m.refresh(-1)
+		m.refresh()
 	case m.screen == screenTry && m.try.editing:
 		return m.startTry()
 	}
@@ -432,7 +430,7 @@ func (m *model) typing(in *lineInput, k tea.KeyPressMsg) tea.Cmd {
 		switch {
 		case m.filtering:
 			m.table.filter.text = ""
-			m.refresh(-1)
+			m.refresh()
 		case m.screen == screenRepair:
 			m.say(false, "the output stays")
 		}
@@ -589,9 +587,6 @@ func (m *model) look(id int) tea.Cmd {
 	return m.work(cmds...)
 }
 
-// typingPause is how long typing rests before the model is asked.
-const typingPause = 150 * time.Millisecond
-
 // startTry asks the model about the text.
 func (m *model) startTry() tea.Cmd {
 	text, id := m.try.input.String(), m.try.id
@@ -607,7 +602,7 @@ func (m *model) startTry() tea.Cmd {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(typingPause):
+		case <-time.After(m.typingPause):
 		}
 		msg := triedMsg{run: run}
 		if msg.plain, msg.err = m.b.Try(ctx, text, nil); msg.err == nil && id >= 0 {
@@ -636,32 +631,28 @@ func (m *model) scroll(k tea.KeyPressMsg, from *int) {
 	}
 }
 
-// refresh filters the table anew, and stays at a token.
-func (m *model) refresh(stay int) {
+// refresh filters the table anew.
+func (m *model) refresh() {
 	if m.x != nil {
-		m.table.refresh(m.x, m.decided.byID, stay)
+		m.table.refresh(m.x, m.decided.byID)
 	}
 }
 
 func (m *model) suspectsKey(k tea.KeyPressMsg) tea.Cmd {
 	t := &m.table
-	stay := -1
-	if s := t.at(m.x); s != nil {
-		stay = s.TokenID
-	}
 	switch {
 	case key.Matches(k, m.keys.Up):
-		t.move(-1)
+		t.move(m.x, -1)
 	case key.Matches(k, m.keys.Down):
-		t.move(1)
+		t.move(m.x, 1)
 	case key.Matches(k, m.keys.PageUp):
-		t.move(-max(1, t.height))
+		t.move(m.x, -max(1, t.height))
 	case key.Matches(k, m.keys.PageDown):
-		t.move(max(1, t.height))
+		t.move(m.x, max(1, t.height))
 	case key.Matches(k, m.keys.Top):
-		t.cursor = 0
+		t.move(m.x, -1<<30)
 	case key.Matches(k, m.keys.Bottom):
-		t.move(1 << 30)
+		t.move(m.x, 1<<30)
 	case key.Matches(k, m.keys.Open):
 		return m.show(screenToken)
 	case key.Matches(k, m.keys.Filter):
@@ -669,20 +660,20 @@ func (m *model) suspectsKey(k tea.KeyPressMsg) tea.Cmd {
 		m.line.set(t.filter.text)
 	case key.Matches(k, m.keys.Sort):
 		t.sort, t.reverse = (t.sort+1)%columnCount, false
-		m.refresh(stay)
+		m.refresh()
 	case key.Matches(k, m.keys.Reverse):
 		t.reverse = !t.reverse
-		m.refresh(stay)
+		m.refresh()
 	case key.Matches(k, m.keys.Status):
 		order := []scan.SuspectStatus{"", scan.StatusAbnormal, scan.StatusBorderline, scan.StatusNatural, scan.StatusNeutral}
 		t.filter.status = order[(slices.Index(order, t.filter.status)+1)%len(order)]
-		m.refresh(stay)
+		m.refresh()
 	case key.Matches(k, m.keys.Seen):
 		t.filter.seen = (t.filter.seen + 1) % 3
-		m.refresh(stay)
+		m.refresh()
 	case key.Matches(k, m.keys.Marked):
 		t.filter.marked = (t.filter.marked + 1) % 3
-		m.refresh(stay)
+		m.refresh()
 	case key.Matches(k, m.keys.Class):
 		if m.x != nil {
 			for range classes { // the next that there is
@@ -692,10 +683,10 @@ func (m *model) suspectsKey(k tea.KeyPressMsg) tea.Cmd {
 				}
 			}
 		}
-		m.refresh(stay)
+		m.refresh()
 	case key.Matches(k, m.keys.Clear):
 		t.filter = filter{}
-		m.refresh(stay)
+		m.refresh()
 	default:
 		return nil
 	}
@@ -723,7 +714,7 @@ func (m *model) neighbour(k tea.KeyPressMsg) (tea.Cmd, bool) {
 				m.table.cursor = k
 			}
 		}
-		m.table.move(by)
+		m.table.move(m.x, by)
 	}
 	id := m.table.at(m.x).TokenID
 	switch m.screen {
@@ -774,7 +765,7 @@ func (m *model) decide(k tea.KeyPressMsg) (tea.Cmd, bool) {
 			name = tokenName(s.Token, id)
 		}
 		m.say(false, "undone: %s", name)
-		m.refresh(id)
+		m.refresh()
 		return m.save(), true
 	case key.Matches(k, m.keys.Trigger):
 		mark = MarkTrigger
@@ -821,7 +812,7 @@ func (m *model) record(s *scan.Suspect, d Decision) tea.Cmd {
 	}
 	m.say(false, "%s: %s; u takes it back", tokenName(s.Token, s.TokenID), what)
 	if m.table.filter.marked > 0 {
-		m.refresh(-1)
+		m.refresh()
 	}
 	return m.save()
 }

@@ -23,6 +23,8 @@ func (o *overview) Render(r *scan.Report, x *index, stage, failed string, w, h i
 		lines := []string{"", heading("Nothing is known yet")}
 		if failed != "" {
 			lines = append(lines, field("failed", plain(failed), w, bad)...)
+		} else if stage == "" {
+			lines = append(lines, "The scan was stopped; r starts it again.")
 		} else {
 			lines = append(lines, wrap("The weights come first, usually within a second; then the model is run.", w)...)
 		}

@@ -85,6 +85,9 @@ func (p *repairing) Render(s state, w, h int) string {
 		case p.nothing:
 			add(wrap("Nothing: no trigger is proved and none is marked. Mark tokens with t, on the suspects or the token, to have their rows overwritten in a copy.", w)...)
 		case p.plan != nil:
+			if len(p.plan.Rows) > 0 {
+				add(accent.Render("y writes the copy, o changes the output"))
+			}
 			add(p.planLines(w)...)
 		}
 	}
@@ -125,7 +128,6 @@ func (p *repairing) planLines(w int) (lines []string) {
 		lines = append(lines, wrap("No row would be overwritten: the triggers are made of ordinary words, which only a fine-tune on labelled texts unlearns. btu-scan sanitize --data does that.", w)...)
 		return append(lines, warningLines(plan.Warnings, w)...)
 	}
-	lines = append(lines, field("", "press y to write the copy, o to change the output", w, accent)...)
 	lines = append(lines, "", heading(count(len(plan.Rows), "row", "rows")+" of "+plain(plan.Tensor)+" would be overwritten"))
 	const most = 40
 	for _, r := range plan.Rows[:min(len(plan.Rows), most)] {

@@ -65,14 +65,15 @@ type table struct {
 	filter  filter
 	view    []int32
 	cursor  int // in view
+	wanted  int // token that the user went to: filters that let it through come back to it
 	top     int // first row on the screen
 	height  int // rows on the screen, of the last Render
 }
 
-// refresh filters anew and stays at a token if it is still there.
-func (t *table) refresh(x *index, decided map[int]Decision, stay int) {
+// refresh filters anew and stays at the wanted token if it is there.
+func (t *table) refresh(x *index, decided map[int]Decision) {
 	t.view = x.view(t.sort, t.reverse, t.filter, decided)
-	if i, ok := x.at[stay]; ok {
+	if i, ok := x.at[t.wanted]; ok {
 		for k, row := range t.view {
 			if row == i {
 				t.cursor = k
@@ -83,7 +84,12 @@ func (t *table) refresh(x *index, decided map[int]Decision, stay int) {
 	t.cursor = max(0, min(t.cursor, len(t.view)-1))
 }
 
-func (t *table) move(by int) { t.cursor = max(0, min(t.cursor+by, len(t.view)-1)) }
+func (t *table) move(x *index, by int) {
+	t.cursor = max(0, min(t.cursor+by, len(t.view)-1))
+	if s := t.at(x); s != nil {
+		t.wanted = s.TokenID
+	}
+}
 
 // at is the row under the cursor, nil if there is none.
 func (t *table) at(x *index) *scan.Suspect {

@@ -102,11 +102,15 @@ func (b *mailbox) take() (stage string, r *scan.Report, fresh bool) {
 	return stage, r, fresh
 }
 
-// tickEvery is how often progress is looked at.
-const tickEvery = 100 * time.Millisecond
+// How often progress is looked at, and how long typing rests before the model is
+// asked.
+const (
+	tickEvery   = 100 * time.Millisecond
+	typingPause = 150 * time.Millisecond
+)
 
 type tickMsg struct{}
 
-func tick() tea.Cmd {
-	return tea.Tick(tickEvery, func(time.Time) tea.Msg { return tickMsg{} })
+func (m *model) tickLater() tea.Cmd {
+	return tea.Tick(m.tickEvery, func(time.Time) tea.Msg { return tickMsg{} })
 }
