@@ -40,19 +40,23 @@ func BenchmarkKey(b *testing.B) {
 			m.table.filter, m.table.sort, m.table.reverse = filter{}, 0, false
 			m.Update(press("2"))
 			m.Update(press("0"))
-			var took []float64
+			took := make([][]float64, len(x.keys))
 			for b.Loop() {
-				for _, k := range x.keys {
+				for i, k := range x.keys {
 					began := time.Now()
 					m.Update(press(k))
 					m.draw()
-					took = append(took, float64(time.Since(began).Microseconds())/1000)
+					took[i] = append(took[i], float64(time.Since(began).Microseconds())/1000)
 				}
 				m.filtering = false
 			}
-			slices.Sort(took) // the least is that of a machine with nothing else to do
-			b.ReportMetric(took[0], "least-ms/key")
-			b.ReportMetric(took[len(took)/2], "median-ms/key")
+			var least, median float64 // of the slowest key; the least is that of a machine with nothing else to do
+			for _, t := range took {
+				slices.Sort(t)
+				least, median = max(least, t[0]), max(median, t[len(t)/2])
+			}
+			b.ReportMetric(least, "least-ms/key")
+			b.ReportMetric(median, "median-ms/key")
 		})
 	}
 }

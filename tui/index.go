@@ -20,6 +20,12 @@ type index struct {
 	all     bool // rows are the whole vocabulary's
 	present [classes]bool
 
+	// Beside each other, so that a walk over all rows does not wait for memory.
+	ids      []int
+	status   []uint8 // index in statuses
+	seen     []bool
+	abnormal int
+
 	logs           []float64 // of the movement, NaN where there is none
 	lowest, widest float64   // bounds of logs
 }
@@ -45,8 +51,13 @@ func newIndex(rows []scan.Suspect, suspects []scan.Suspect) *index {
 	x.ends = make([]int32, len(x.rows))
 	x.lowest, x.widest = math.Inf(1), math.Inf(-1)
 	var text strings.Builder
+	x.ids, x.status, x.seen = make([]int, len(x.rows)), make([]uint8, len(x.rows)), make([]bool, len(x.rows))
 	for i := range x.rows {
 		s := &x.rows[i]
+		x.ids[i], x.seen[i], x.status[i] = s.TokenID, s.Weights.Seen, statusCode(s.Status)
+		if s.Status == scan.StatusAbnormal {
+			x.abnormal++
+		}
 		x.class[i] = classOf(s.Token)
 		x.present[x.class[i]] = true
 		text.WriteString(strings.ToLower(strings.ReplaceAll(s.Token, "\x00", "")))
@@ -71,10 +82,7 @@ func (x *index) sorted(c column) []int32 {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	ids := make([]int, len(x.rows)) // beside each other: a sort of many rows is mostly waiting for memory
-	for i := range ids {
-		ids[i] = x.rows[i].TokenID
-	}
+	ids := x.ids
 	if c == columnToken {
 		lower := make([]string, len(x.rows))
 		for i := range lower {
@@ -148,29 +156,38 @@ type filter struct {
 
 func (f filter) any() bool { return f == filter{} }
 
-// view is the rows that pass, in an order.
-func (x *index) view(c column, reverse bool, f filter, decided map[int]Decision) []int32 {
+// statuses are what a filter can ask for; the first is any, the last is a status
+// that is none of them.
+var statuses = []scan.SuspectStatus{"", scan.StatusAbnormal, scan.StatusBorderline, scan.StatusNatural, scan.StatusNeutral}
+
+func statusCode(s scan.SuspectStatus) uint8 {
+	if i := slices.Index(statuses, s); i > 0 {
+		return uint8(i)
+	}
+	return uint8(len(statuses))
+}
+
+// view appends the rows that pass to view, in an order.
+func (x *index) view(view []int32, c column, reverse bool, f filter, decided map[int]Decision) []int32 {
 	order := x.orders[c]
-	view := make([]int32, 0, len(order))
 	var match []bool
 	if f.text != "" {
 		match = x.holding(f.text)
+	}
+	status := uint8(0)
+	if f.status != "" {
+		status = statusCode(f.status)
 	}
 	for k := range order {
 		i := order[k]
 		if reverse {
 			i = order[len(order)-1-k]
 		}
-		s := &x.rows[i]
-		switch {
-		case match != nil && !match[i],
-			f.status != "" && s.Status != f.status,
-			f.seen == 1 && !s.Weights.Seen, f.seen == 2 && s.Weights.Seen,
-			f.class != classAny && x.class[i] != f.class:
+		if match != nil && !match[i] || status > 0 && x.status[i] != status || f.seen > 0 && x.seen[i] != (f.seen == 1) || f.class != classAny && x.class[i] != f.class {
 			continue
 		}
 		if f.marked > 0 {
-			if _, ok := decided[s.TokenID]; ok != (f.marked == 1) {
+			if _, ok := decided[x.ids[i]]; ok != (f.marked == 1) {
 				continue
 			}
 		}

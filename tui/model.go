@@ -163,6 +163,7 @@ func (m *model) work(cmds ...tea.Cmd) tea.Cmd {
 func (m *model) startScan() tea.Cmd {
 	run, ctx := m.scanning.start(m.ctx)
 	m.scanFailed, m.stage, m.rows = "", "starting", nil
+	m.repair.plan, m.repair.result = nil, nil // they are about what an earlier scan found
 	box := &mailbox{}
 	m.box = box
 	return m.work(m.crew.cmd(func() tea.Msg {
@@ -665,8 +666,7 @@ func (m *model) suspectsKey(k tea.KeyPressMsg) tea.Cmd {
 		t.reverse = !t.reverse
 		m.refresh()
 	case key.Matches(k, m.keys.Status):
-		order := []scan.SuspectStatus{"", scan.StatusAbnormal, scan.StatusBorderline, scan.StatusNatural, scan.StatusNeutral}
-		t.filter.status = order[(slices.Index(order, t.filter.status)+1)%len(order)]
+		t.filter.status = statuses[(slices.Index(statuses, t.filter.status)+1)%len(statuses)]
 		m.refresh()
 	case key.Matches(k, m.keys.Seen):
 		t.filter.seen = (t.filter.seen + 1) % 3
@@ -876,6 +876,8 @@ func (m *model) repairKey(k tea.KeyPressMsg) tea.Cmd {
 			m.say(true, "a repair is running: esc cancels it")
 		case why != "":
 			m.say(true, "no repair: %s", why)
+		case m.wait() != "":
+			m.say(true, "no repair yet: %s", m.wait())
 		case p.plan == nil || len(p.plan.Rows) == 0 || m.planning.busy:
 			m.say(true, "there is no plan to carry out")
 		default:

@@ -200,10 +200,10 @@ func histogramLines(r *scan.Report, x *index, w, h int) []string {
 		}
 		b := min(n-1, int((l-x.lowest)/span*float64(n)))
 		counts[b]++
-		switch s := &x.rows[i]; {
-		case s.Status == scan.StatusAbnormal:
+		switch status := statuses[int(x.status[i])%len(statuses)]; {
+		case status == scan.StatusAbnormal:
 			marks[b] = '!'
-		case s.Status == scan.StatusBorderline && marks[b] != '!':
+		case status == scan.StatusBorderline && marks[b] != '!':
 			marks[b] = '~'
 		}
 	}

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -86,17 +87,16 @@ func (x *index) vocabulary() int {
 func (m *scatter) step(x *index, by, w int) {
 	n := x.vocabulary()
 	col := min(w-1, m.id*w/n)
+	order := x.orders[columnID] // ascending
 	for c := col + by; c >= 0 && c < w; c += sign1(by) {
 		best, at := math.Inf(-1), -1
-		for _, i := range x.orders[columnID] { // ascending
-			id := x.rows[i].TokenID
-			if k := min(w-1, id*w/n); k < c {
-				continue
-			} else if k > c {
+		from, _ := slices.BinarySearchFunc(order, c, func(i int32, c int) int { return min(w-1, x.ids[i]*w/n) - c })
+		for _, i := range order[from:] {
+			if min(w-1, x.ids[i]*w/n) != c {
 				break
 			}
 			if l := x.logs[i]; l > best {
-				best, at = l, id
+				best, at = l, x.ids[i]
 			}
 		}
 		if at >= 0 {
@@ -169,13 +169,7 @@ func (m *scatter) say(x *index, s *scan.Suspect, decided map[int]Decision, w int
 	if d, ok := decided[s.TokenID]; ok && d.Mark != "" {
 		t += "; you say " + string(d.Mark)
 	}
-	standing := 0
-	for i := range x.rows {
-		if x.rows[i].Status == scan.StatusAbnormal {
-			standing++
-		}
-	}
-	return wrap(t+fmt.Sprintf(". %s on the map, %s abnormal (!)", count(len(x.rows), "row", "rows"), integer(standing)), w)
+	return wrap(t+fmt.Sprintf(". %s on the map, %s abnormal (!)", count(len(x.rows), "row", "rows"), integer(x.abnormal)), w)
 }
 
 // cutCell shows one cell of a line in reverse.

@@ -72,7 +72,7 @@ type table struct {
 
 // refresh filters anew and stays at the wanted token if it is there.
 func (t *table) refresh(x *index, decided map[int]Decision) {
-	t.view = x.view(t.sort, t.reverse, t.filter, decided)
+	t.view = x.view(t.view[:0], t.sort, t.reverse, t.filter, decided)
 	if i, ok := x.at[t.wanted]; ok {
 		for k, row := range t.view {
 			if row == i {

@@ -334,7 +334,7 @@ func TestStreaming(t *testing.T) {
 	d.keys("2", "j")
 	d.has(`"cf"`)
 	d.keys("6", "y")
-	d.has("the scan is not finished", "no plan")
+	d.has("the scan is not finished", "no repair yet")
 	began := time.Now()
 	_, cmd := m.Update(press("3"))
 	look := d.background(cmd) // blocked
@@ -393,6 +393,20 @@ func TestScanIsStoppedAndStartedAgain(t *testing.T) {
 	close(b.block)
 	d.keys("r")
 	d.has("BACKDOORED")
+
+	// A plan is about the scan that it was made of.
+	d.keys("6")
+	if m.repair.plan == nil {
+		t.Fatal("no plan")
+	}
+	b.block = make(chan struct{})
+	_, cmd := m.Update(press("r"))
+	again := d.background(cmd)
+	if _, cmd := m.Update(press("y")); cmd != nil || m.repairJob.run != 0 {
+		t.Error("y starts a repair while a scan runs")
+	}
+	close(b.block)
+	<-again
 }
 
 func TestScanFails(t *testing.T) {
