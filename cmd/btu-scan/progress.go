@@ -13,7 +13,8 @@ import (
 // A progress keeps one line of a terminal up to date. It is silent where
 // standard error is no terminal, and until a scan takes long enough to wonder.
 type progress struct {
-	w     io.Writer // nil: silent
+	w     io.Writer         // nil: silent
+	tell  func(text string) // is told each stage. Optional.
 	mu    sync.Mutex
 	text  string
 	start time.Time
@@ -61,6 +62,9 @@ func (p *progress) stage(text string) {
 	p.mu.Lock()
 	p.text = text
 	p.mu.Unlock()
+	if p.tell != nil {
+		p.tell(text)
+	}
 }
 
 // bytes says how far a download or a verification is.

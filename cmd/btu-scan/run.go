@@ -60,6 +60,7 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
   btu-scan model/ --reference base/               compare two folders
   btu-scan model.safetensors --reference bert-base-uncased
   btu-scan model/ --probes texts.tsv --budget 30s
+  btu-scan triage model/                          look, decide, repair
   btu-scan model/ --evidence weights --format json --output report.json`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -79,7 +80,7 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(cmd.CommandPath()+" --help lists the flags", "%s", err)
 	})
-	root.AddCommand(a.runCommand(), a.sanitizeCommand(), a.exposeCommand(), a.demoCommand(), a.referenceCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.triageCommand(), a.sanitizeCommand(), a.exposeCommand(), a.demoCommand(), a.referenceCommand(), a.doctorCommand(), a.versionCommand())
 	return root
 }
 

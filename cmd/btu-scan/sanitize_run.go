@@ -55,16 +55,7 @@ func (a *app) prepare(ctx context.Context, path string, f sanitizeFlags, p *prog
 	if err := s.open(ctx); err != nil {
 		return s, err
 	}
-	opt := sanitize.PlanOptions{
-		Checkpoint: path, Tensor: s.embedding.Name, Embedding: s.embedding, Reference: s.reference,
-		Keep: s.special, Token: s.token, Donor: sanitize.Donor(f.donor), PadID: s.pad(), Multiplier: f.multiplier,
-	}
-	switch f.edit {
-	case string(sanitize.ExtentDimensions):
-		opt.Extents = []sanitize.Extent{sanitize.ExtentDimensions}
-	case string(sanitize.ExtentRows):
-		opt.Extents = []sanitize.Extent{sanitize.ExtentRows}
-	}
+	opt := s.planOptions()
 	if opt.Triggers, opt.Rows, err = s.find(ctx); err != nil {
 		return s, err
 	}
@@ -81,6 +72,21 @@ func (a *app) prepare(ctx context.Context, path string, f sanitizeFlags, p *prog
 		s.plan, err = nil, nil
 	}
 	return s, err
+}
+
+// planOptions are what the flags and the opened files say of a plan.
+func (s *sanitizing) planOptions() sanitize.PlanOptions {
+	opt := sanitize.PlanOptions{
+		Checkpoint: s.path, Tensor: s.embedding.Name, Embedding: s.embedding, Reference: s.reference,
+		Keep: s.special, Token: s.token, Donor: sanitize.Donor(s.f.donor), PadID: s.pad(), Multiplier: s.f.multiplier,
+	}
+	switch s.f.edit {
+	case string(sanitize.ExtentDimensions):
+		opt.Extents = []sanitize.Extent{sanitize.ExtentDimensions}
+	case string(sanitize.ExtentRows):
+		opt.Extents = []sanitize.Extent{sanitize.ExtentRows}
+	}
+	return opt
 }
 
 // open opens the checkpoint and its reference.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -38,6 +39,9 @@ type scanFlags struct {
 	rename func(*scan.Report)
 	// near are tokens to try as triggers before the suspects. Optional.
 	near []int
+	// observe is told what is known so far; the report is not changed any more.
+	// Optional.
+	observe func(*scan.Report)
 }
 
 // outputFlags say where reports go.
@@ -216,11 +220,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 
 	p.stage("comparing rows")
 	vocab := vocabulary(r, ck)
-	ev, err := scan.Weights(ctx, embedding, base, scan.WeightOptions{
-		Token: vocab.Token, Special: vocab.Special, Tied: r.Checkpoint.Embedding.Tied, Pad: ck.Config().PadTokenID,
-		Epsilon: embedding.DType.Epsilon(), ReferenceEpsilon: base.DType.Epsilon(),
-		Score: scan.Score(f.score), Keep: max(keepSuspects, f.top),
-	})
+	ev, err := scan.Weights(ctx, embedding, base, weightOptions(ck, embedding, base, vocab, f))
 	if err != nil {
 		return judge(err)
 	}
@@ -233,6 +233,9 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	} else {
 		r.Coverage.Reasons = append(r.Coverage.Reasons, "weights: the reference is another model")
 	}
+	if f.observe != nil {
+		f.observe(soFar(r))
+	}
 	if policy.Evidence != scan.EvidenceWeights {
 		err := a.watch(ctx, r, ck, embedding, base, texts, f, p)
 		clock.lap("behaviour")
@@ -241,6 +244,23 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 		}
 	}
 	return judge(nil)
+}
+
+func weightOptions(ck *loader.Checkpoint, embedding, base *loader.Tensor, vocab *loader.Vocabulary, f scanFlags) scan.WeightOptions {
+	return scan.WeightOptions{
+		Token: vocab.Token, Special: vocab.Special, Tied: ck.Tied(), Pad: ck.Config().PadTokenID,
+		Epsilon: embedding.DType.Epsilon(), ReferenceEpsilon: base.DType.Epsilon(),
+		Score: scan.Score(f.score), Keep: max(keepSuspects, f.top),
+	}
+}
+
+// soFar is a copy of an unfinished report that later steps do not reach. It has
+// no verdict.
+func soFar(r *scan.Report) *scan.Report {
+	c := *r
+	c.Suspects, c.Findings, c.Warnings = slices.Clone(r.Suspects), slices.Clone(r.Findings), slices.Clone(r.Warnings)
+	c.Coverage.Reasons, c.TimingsMS = slices.Clone(r.Coverage.Reasons), maps.Clone(r.TimingsMS)
+	return &c
 }
 
 func (a *app) openReference(ctx context.Context, ck *loader.Checkpoint, f scanFlags, p *progress) (*reference.Reference, error) {

@@ -1,0 +1,178 @@
+package tui
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/btu-scan/btu-scan/scan"
+)
+
+// scatter is the map: movement against token id, a dot per row.
+type scatter struct {
+	id int // of the token under the cursor
+
+	canvas []string // drawn for
+	x      *index
+	w, h   int
+}
+
+// dots are the bits of a braille character by column and row.
+var dots = [2][4]rune{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
+
+func (m *scatter) draw(x *index, w, h int) {
+	if m.x == x && m.w == w && m.h == h {
+		return
+	}
+	m.x, m.w, m.h = x, w, h
+	cells := make([][]rune, h)
+	marks := make([][]rune, h)
+	for i := range cells {
+		cells[i], marks[i] = make([]rune, w), make([]rune, w)
+	}
+	for i, l := range x.logs {
+		if math.IsNaN(l) {
+			continue
+		}
+		px, py := m.place(x, i, 2*w, 4*h)
+		cells[py/4][px/2] |= dots[px%2][py%4]
+		switch x.rows[i].Status {
+		case scan.StatusAbnormal:
+			marks[py/4][px/2] = '!'
+		case scan.StatusBorderline:
+			if marks[py/4][px/2] == 0 {
+				marks[py/4][px/2] = '~'
+			}
+		}
+	}
+	m.canvas = m.canvas[:0]
+	for y := range cells {
+		var b strings.Builder
+		for c := range cells[y] {
+			switch {
+			case marks[y][c] == '!':
+				b.WriteString(bad.Render("!"))
+			case marks[y][c] == '~':
+				b.WriteString(warn.Render("~"))
+			case cells[y][c] == 0:
+				b.WriteByte(' ')
+			default:
+				b.WriteRune(0x2800 + cells[y][c])
+			}
+		}
+		m.canvas = append(m.canvas, b.String())
+	}
+}
+
+// place is where a row is drawn, in a grid of w by h.
+func (m *scatter) place(x *index, i int, w, h int) (px, py int) {
+	px = min(w-1, x.rows[i].TokenID*w/max(1, x.vocabulary()))
+	share := x.rows[i].Weights.Movement / math.Pow(10, x.widest)
+	return px, max(0, min(h-1, int((1-share)*float64(h))))
+}
+
+// vocabulary is one more than the largest token id.
+func (x *index) vocabulary() int {
+	most := 0
+	if o := x.orders[columnID]; len(o) > 0 {
+		most = x.rows[o[len(o)-1]].TokenID
+	}
+	return most + 1
+}
+
+// step moves the cursor by columns, to the token there that moved most.
+func (m *scatter) step(x *index, by, w int) {
+	n := x.vocabulary()
+	col := min(w-1, m.id*w/n)
+	order := x.orders[columnID] // ascending
+	for c := col + by; c >= 0 && c < w; c += sign1(by) {
+		best, at := math.Inf(-1), -1
+		from, _ := slices.BinarySearchFunc(order, c, func(i int32, c int) int { return min(w-1, x.ids[i]*w/n) - c })
+		for _, i := range order[from:] {
+			if min(w-1, x.ids[i]*w/n) != c {
+				break
+			}
+			if l := x.logs[i]; l > best {
+				best, at = l, x.ids[i]
+			}
+		}
+		if at >= 0 {
+			m.id = at
+			return
+		}
+	}
+}
+
+func sign1(x int) int {
+	if x < 0 {
+		return -1
+	}
+	return 1
+}
+
+const axis = 9 // columns of the numbers beside the map
+
+func (m *scatter) Render(x *index, decided map[int]Decision, w, h int) []string {
+	lines := []string{"", heading("Movement by token id") + dim.Render("  low ids are frequent tokens in most vocabularies")}
+	if x == nil || x.lowest > x.widest {
+		return append(lines, "no movement is known")
+	}
+	cw, ch := max(10, w-axis-1), max(3, h-8)
+	m.draw(x, cw, ch)
+	cx, cy := -1, -1
+	var s *scan.Suspect
+	if i, ok := x.at[m.id]; ok {
+		s = &x.rows[i]
+		if l := x.logs[i]; !math.IsNaN(l) {
+			cx, cy = m.place(x, int(i), cw, ch)
+		}
+	}
+	for y, line := range m.canvas {
+		label := ""
+		switch y {
+		case 0:
+			label = number(math.Pow(10, x.widest))
+		case ch / 2:
+			label = number(math.Pow(10, x.widest) / 2)
+		case ch - 1:
+			label = "0"
+		}
+		if y == cy {
+			line = cutCell(line, cx, cw)
+		}
+		lines = append(lines, dim.Render(right(label, axis))+" "+line)
+	}
+	under := []rune(strings.Repeat(" ", cw))
+	if cx >= 0 {
+		under[cx] = '▲'
+	}
+	lines = append(lines, strings.Repeat(" ", axis+1)+bold.Render(string(under)))
+	end := integer(x.vocabulary() - 1)
+	lines = append(lines, dim.Render(strings.Repeat(" ", axis+1)+"0"+strings.Repeat(" ", max(1, cw-1-len(end)))+end))
+	lines = append(lines, m.say(x, s, decided, w)...)
+	return lines
+}
+
+// say says the same in words.
+func (m *scatter) say(x *index, s *scan.Suspect, decided map[int]Decision, w int) []string {
+	if s == nil {
+		return wrap("the cursor is at no token; ] goes to the next suspect, ← and → go by columns", w)
+	}
+	rank := "not ranked"
+	if s.Rank > 0 {
+		rank = fmt.Sprintf("rank %d, %s", s.Rank, plain(string(s.Status)))
+	}
+	t := fmt.Sprintf("▲ %s, token %d: moved %s, %s", tokenName(s.Token, s.TokenID), s.TokenID, number(s.Weights.Movement), rank)
+	if d, ok := decided[s.TokenID]; ok && d.Mark != "" {
+		t += "; you say " + string(d.Mark)
+	}
+	return wrap(t+fmt.Sprintf(". %s on the map, %s abnormal (!)", count(len(x.rows), "row", "rows"), integer(x.abnormal)), w)
+}
+
+// cutCell shows one cell of a line in reverse.
+func cutCell(line string, at, w int) string {
+	return ansi.Cut(line, 0, at) + selected.Render(ansi.Strip(ansi.Cut(line, at, at+1))) + ansi.Cut(line, at+1, w)
+}
