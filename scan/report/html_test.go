@@ -204,7 +204,7 @@ func FuzzHTML(f *testing.F) {
 		f.Add(s, 0.1, 100)
 	}
 	f.Fuzz(func(t *testing.T, s string, x float64, n int) {
-		r := attacked(s)
+		r := attackedBriefly(s)
 		r.Suspects[0].Weights.Movement, r.Weights.Histogram.Low, r.Suspects[1].TokenID = x, x, n
 		checkHTML(t, encode(t, "html", Options{}, r))
 	})

@@ -5,6 +5,7 @@ import (
 	"html"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/yuin/goldmark"
@@ -165,9 +166,11 @@ func FuzzMarkdown(f *testing.F) {
 	for _, s := range attacks {
 		f.Add(s)
 	}
+	var once sync.Once
+	var want string
 	f.Fuzz(func(t *testing.T, s string) {
-		want := checkMarkdown(t, encode(t, "markdown", Options{}, attacked("word")))
-		if got := checkMarkdown(t, encode(t, "markdown", Options{}, attacked(s))); got != want {
+		once.Do(func() { want = checkMarkdown(t, encode(t, "markdown", Options{}, attackedBriefly("word"))) })
+		if got := checkMarkdown(t, encode(t, "markdown", Options{}, attackedBriefly(s))); got != want {
 			t.Errorf("the structure is\n%s\nwant\n%s", got, want)
 		}
 	})

@@ -49,12 +49,14 @@ func TestSARIF(t *testing.T) {
 func checkSARIF(t *testing.T, schema *jsonschema.Schema, r *scan.Report, got string) {
 	t.Helper()
 	plain(t, got)
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(got))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := schema.Validate(doc); err != nil {
-		t.Fatal(err)
+	if schema != nil { // validating takes most of the time, and fuzzing has none
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(got))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(doc); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var log sarifLog
 	if err := json.Unmarshal([]byte(got), &log); err != nil {
@@ -264,9 +266,8 @@ func FuzzSARIF(f *testing.F) {
 	for _, s := range attacks {
 		f.Add(s)
 	}
-	schema := sarifSchema(f)
 	f.Fuzz(func(t *testing.T, s string) {
-		r := attacked(s)
-		checkSARIF(t, schema, r, encode(t, "sarif", Options{}, r))
+		r := attackedBriefly(s)
+		checkSARIF(t, nil, r, encode(t, "sarif", Options{}, r))
 	})
 }
