@@ -2,11 +2,8 @@ package sanitize
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -425,7 +422,7 @@ func (r *run) finish() error {
 		sum := f.SHA256
 		if !known || f.Tensors {
 			var err error
-			if sum, err = digest(r.ctx, filepath.Join(r.folder.Path, filepath.FromSlash(name))); err != nil {
+			if sum, err = loader.FileDigest(r.ctx, filepath.Join(r.folder.Path, filepath.FromSlash(name))); err != nil {
 				return err
 			}
 		}
@@ -441,26 +438,4 @@ func (r *run) finish() error {
 		return err
 	}
 	return os.RemoveAll(r.State)
-}
-
-// digest is the SHA-256 of a file.
-func digest(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	for {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		_, err := io.CopyN(sum, f, 16<<20)
-		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(sum.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
 }

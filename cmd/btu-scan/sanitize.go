@@ -20,9 +20,9 @@ type sanitizeFlags struct {
 	scan scanFlags
 	out  string
 
-	from, suspects string
-	tokens         []string
-	top            int
+	from, suspects, triage string
+	tokens                 []string
+	top                    int
 
 	donor, edit string
 	multiplier  float64
@@ -51,8 +51,8 @@ that works is kept. With --data, a short fine-tune on clean texts follows, in
 which those rows stay as they are. Then the copy is scanned: what a scan still
 finds is overwritten, too.
 
-The triggers are those that a scan proves, or that you name with --tokens or
---suspects. MODEL is only read. DIR must not exist; it is written under another
+The triggers are those that a scan proves, or that you name with --tokens,
+--suspects or --triage. MODEL is only read. DIR must not exist; it is written under another
 name and gets its own when all is done. btu-scan.sanitize.json in it says what
 was changed, why, and what was measured before and after.
 
@@ -72,6 +72,7 @@ nothing is left behind but the state of a fine-tune, in DIR.tune.`,
 	fs.StringVar(&f.from, "from", "", "take the triggers of this scan, a `REPORT` in JSON, instead of scanning first")
 	fs.StringSliceVar(&f.tokens, "tokens", nil, "overwrite these `TOKENS` or words, separated by commas, instead of scanning first")
 	fs.StringVar(&f.suspects, "suspects", "", "overwrite the suspects in `FILE`: of btu-scan expose the strong ones, or all if none is; of a scan the abnormal ones")
+	fs.StringVar(&f.triage, "triage", "", "overwrite the tokens that are marked as triggers in `FILE`, of btu-scan triage")
 	fs.IntVar(&f.top, "top", 0, "with --suspects: the first `N`, whatever they look like")
 	fs.StringVar(&f.donor, "donor", "", "overwrite with `pad`, the padding token's row (default where there is one), mean, or reference")
 	fs.StringVar(&f.edit, "edit", "auto", "overwrite the `dimensions` that moved, whole rows, auto: the least that works, or none")
@@ -114,7 +115,7 @@ func (f *sanitizeFlags) check(path string) error {
 		return nil
 	}
 	named := 0
-	for _, given := range []bool{f.from != "", f.suspects != "", len(f.tokens) > 0} {
+	for _, given := range []bool{f.from != "", f.suspects != "", f.triage != "", len(f.tokens) > 0} {
 		if given {
 			named++
 		}
@@ -123,7 +124,7 @@ func (f *sanitizeFlags) check(path string) error {
 	case f.out == "" && !f.dryRun:
 		return usagef("--out names a folder that does not exist yet; --dry-run needs none", "no --out given")
 	case named > 1:
-		return usagef("", "--from, --tokens and --suspects each say what is overwritten; give one of them")
+		return usagef("", "--from, --tokens, --suspects and --triage each say what is overwritten; give one of them")
 	case f.top < 0 || f.top > 0 && f.suspects == "":
 		return usagef("", "--top %d: a number of the suspects of --suspects", f.top)
 	case f.multiplier <= 0:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/btu-scan/btu-scan/sanitize"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/tokenizer"
+	"github.com/btu-scan/btu-scan/tui"
 )
 
 // sanitizing is one run of the command.
@@ -173,6 +175,9 @@ func (s *sanitizing) find(ctx context.Context) ([]sanitize.Trigger, []sanitize.R
 	case s.f.suspects != "":
 		rows, err := readSuspects(s.f.suspects, s.f.top)
 		return nil, rows, err
+	case s.f.triage != "":
+		rows, err := s.marked(ctx)
+		return nil, rows, err
 	case s.f.from != "":
 		r, err := readReport(s.f.from)
 		if err != nil {
@@ -190,6 +195,31 @@ func (s *sanitizing) find(ctx context.Context) ([]sanitize.Trigger, []sanitize.R
 		s.report = r
 	}
 	return triggersOf(s.report), nil, nil
+}
+
+// marked are the tokens that the user marked as triggers of these very bytes.
+func (s *sanitizing) marked(ctx context.Context) (rows []sanitize.Row, err error) {
+	if _, err := os.Stat(s.f.triage); err != nil {
+		return nil, usagef("", "--triage: %v", err)
+	}
+	file, err := tui.ReadTriage(s.f.triage)
+	if err != nil {
+		return nil, usagef("", "--triage: %v", err)
+	}
+	s.p.stage("reading the checkpoint")
+	digest, err := s.ck.Digest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range file.Checkpoints[digest] {
+		if d.Mark == tui.MarkTrigger {
+			rows = append(rows, sanitize.Row{TokenID: d.TokenID, Why: "marked as a trigger in " + s.f.triage})
+		}
+	}
+	if len(rows) == 0 {
+		return nil, usagef("btu-scan triage marks them with t", "--triage: %s has no trigger of this checkpoint", s.f.triage)
+	}
+	return rows, nil
 }
 
 // scan scans a checkpoint as the flags of this run say. near are tokens to try

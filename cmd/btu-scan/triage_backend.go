@@ -3,13 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -119,50 +116,14 @@ func (t *triaging) Lacks(tui.Feature) string {
 // them in order.
 func (t *triaging) Digest(ctx context.Context) (string, error) {
 	if t.saved != nil {
-		sum, err := fileDigest(ctx, t.path)
+		sum, err := loader.FileDigest(ctx, t.path)
 		return "report-sha256:" + sum, err
 	}
 	o, err := t.open(ctx)
 	if err != nil {
 		return "", err
 	}
-	var sums []string
-	for _, f := range o.ck.Files() {
-		sum, err := fileDigest(ctx, f.Path)
-		if err != nil {
-			return "", err
-		}
-		sums = append(sums, sum)
-	}
-	if len(sums) == 1 {
-		return "sha256:" + sums[0], nil
-	}
-	all := sha256.New()
-	for _, s := range sums {
-		fmt.Fprintln(all, s)
-	}
-	return "shards-sha256:" + hex.EncodeToString(all.Sum(nil)), nil
-}
-
-func fileDigest(ctx context.Context, path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	for {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		_, err := io.CopyN(sum, f, 16<<20)
-		if errors.Is(err, io.EOF) {
-			return hex.EncodeToString(sum.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
+	return o.ck.Digest(ctx)
 }
 
 func (t *triaging) Scan(ctx context.Context, tell func(tui.Progress)) (*scan.Report, error) {
