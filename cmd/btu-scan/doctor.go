@@ -147,7 +147,7 @@ func memTotal(meminfo string) uint64 {
 
 func (h health) print(out *bytes.Buffer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	defer w.Flush()
+	defer func() { _ = w.Flush() }() // to memory
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	yes := func(available bool, more, reason string) string {
 		if available {
