@@ -52,7 +52,7 @@ shows '"cf" flips the answer'
 key Escape 4
 shows '▲ "cf", token 1927'
 key 6
-shows 'you call it a trigger'
+shows 'sample/backdoored-clean'
 key '?'
 shows 'shift+tab'
 key Escape q
