@@ -370,7 +370,9 @@ func TestLong(t *testing.T) {
 			tok := open(t, family)
 			start := time.Now()
 			tok.Encode(text)
-			if took := time.Since(start); took > 10*time.Second {
+			// A second or so; 11 under the race detector on a busy machine. What grows
+			// with the square of the length takes minutes.
+			if took := time.Since(start); took > 60*time.Second {
 				t.Errorf("%s: %d bytes of %q took %v", family, len(text), text[:8], took)
 			}
 		}

@@ -608,7 +608,8 @@ func TestRunWaitsForItsWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
+	// The terminal's reader may still look at in when Run has returned, so that it
+	// is not closed here.
 	defer out.Close()
 	done := make(chan error, 1)
 	go func() {
