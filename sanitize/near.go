@@ -16,12 +16,7 @@ const nearest = 32
 // what sets rows apart from the mean, to any of those of ids, nearest first and
 // none of ids. skip leaves tokens out; it may be nil.
 func neighbours(ctx context.Context, rows scan.Rows, ids []int, n int, skip func(id int) bool) ([]int, error) {
-	mean := make([]float64, rows.Dim())
-	err := scan.EachRow(ctx, rows, func(_ int, row []float32) {
-		for d, x := range row {
-			mean[d] += float64(x) / float64(rows.Len())
-		}
-	})
+	mean, err := scan.MeanRow(ctx, rows)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,14 @@ const (
 	ExtentRows       Extent = "rows"
 )
 
+// Name is the extent for a reader.
+func (e Extent) Name() string {
+	if e == ExtentDimensions {
+		return "the dimensions that moved"
+	}
+	return "whole rows"
+}
+
 // A Plan says what is going to be overwritten, and why.
 type Plan struct {
 	SchemaVersion int       `json:"schema_version"`
@@ -58,6 +66,17 @@ type Plan struct {
 
 	keep  func(id int) bool
 	token func(id int) string
+}
+
+// DonorName is the donor for a reader.
+func (p *Plan) DonorName() string {
+	switch p.Donor {
+	case DonorPad:
+		return fmt.Sprintf("the padding token's row (token %d)", p.PadID)
+	case DonorMean:
+		return "the mean row of the vocabulary"
+	}
+	return "the reference's own rows"
 }
 
 // A Trigger is a sequence of tokens that has to lose its power.
@@ -286,15 +305,10 @@ func (p *Plan) donor(ctx context.Context, embedding, reference scan.Rows) ([]flo
 		}
 		return readRow(ctx, rows, p.PadID)
 	}
-	sum := make([]float64, rows.Dim())
-	err := scan.EachRow(ctx, rows, func(_ int, row []float32) {
-		for d, x := range row {
-			sum[d] += float64(x)
-		}
-	})
+	sum, err := scan.MeanRow(ctx, rows)
 	mean := make([]float32, len(sum))
 	for d, x := range sum {
-		mean[d] = float32(x / float64(rows.Len()))
+		mean[d] = float32(x)
 	}
 	return mean, err
 }

@@ -72,15 +72,7 @@ func (w *weighing) neutralRows() (rows [][]float64, err error) {
 		}
 		rows = append(rows, pad)
 	}
-	mean := make([]float64, w.ref.Dim())
-	err = EachRow(w.ctx, w.ref, func(_ int, row []float32) {
-		for d, x := range row {
-			mean[d] += float64(x)
-		}
-	})
-	for d := range mean {
-		mean[d] /= float64(w.ref.Len())
-	}
+	mean, err := MeanRow(w.ctx, w.ref)
 	return append(rows, mean), err
 }
 

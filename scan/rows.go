@@ -139,6 +139,20 @@ func EachRow(ctx context.Context, r Rows, f func(id int, row []float32)) error {
 	return nil
 }
 
+// MeanRow is the mean of the rows of r.
+func MeanRow(ctx context.Context, r Rows) ([]float64, error) {
+	mean := make([]float64, r.Dim())
+	err := EachRow(ctx, r, func(_ int, row []float32) {
+		for d, x := range row {
+			mean[d] += float64(x)
+		}
+	})
+	for d := range mean {
+		mean[d] /= float64(r.Len())
+	}
+	return mean, err
+}
+
 // readRow returns row i of r in a slice of its own.
 func readRow(ctx context.Context, r Rows, i int) ([]float32, error) {
 	row := make([]float32, r.Dim())

@@ -103,21 +103,12 @@ func (p *repairing) outputLine(w int) string {
 	return label + bold.Render(fit(plain(p.out), w-gutter))
 }
 
+// donorName says why the padding row is taken, too.
 func donorName(p *sanitize.Plan) string {
-	switch p.Donor {
-	case sanitize.DonorPad:
-		return fmt.Sprintf("the padding token's row (token %d), which means nothing", p.PadID)
-	case sanitize.DonorMean:
-		return "the mean row of the vocabulary"
+	if p.Donor == sanitize.DonorPad {
+		return p.DonorName() + ", which means nothing"
 	}
-	return "the reference's own rows"
-}
-
-func extentName(e sanitize.Extent) string {
-	if e == sanitize.ExtentDimensions {
-		return "the dimensions that moved"
-	}
-	return "whole rows"
+	return p.DonorName()
 }
 
 func (p *repairing) planLines(w int) (lines []string) {
@@ -144,7 +135,7 @@ func (p *repairing) planLines(w int) (lines []string) {
 	}
 	var extents []string
 	for _, e := range plan.Extents {
-		extents = append(extents, extentName(e))
+		extents = append(extents, e.Name())
 	}
 	lines = append(lines, "")
 	lines = append(lines, field("with", donorName(plan), w, none)...)
@@ -224,7 +215,7 @@ func resultLines(r *sanitize.Result, w int) (lines []string) {
 		}
 	}
 	if len(r.Edits) > 0 {
-		lines = append(lines, field("changed", fmt.Sprintf("%s, %s, %s numbers: %s", count(len(r.Edits), "row", "rows"), extentName(r.Extent), integer(dims), strings.Join(names, " ")), w, none)...)
+		lines = append(lines, field("changed", fmt.Sprintf("%s, %s, %s numbers: %s", count(len(r.Edits), "row", "rows"), r.Extent.Name(), integer(dims), strings.Join(names, " ")), w, none)...)
 	}
 	for _, t := range r.Trials {
 		if t.Before == nil || t.After == nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
@@ -79,13 +78,8 @@ func (a *app) doctor(format string) error {
 	var out bytes.Buffer
 	if format == "text" {
 		h.print(&out)
-	} else {
-		enc := json.NewEncoder(&out)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(h); err != nil {
-			return err
-		}
+	} else if err := writeJSON(&out, h); err != nil {
+		return err
 	}
 	_, err := a.stdout.Write(out.Bytes())
 	return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +24,7 @@ import (
 	"github.com/btu-scan/btu-scan/model"
 	"github.com/btu-scan/btu-scan/model/arch"
 	"github.com/btu-scan/btu-scan/reference"
+	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/scan/report"
 	"github.com/btu-scan/btu-scan/tokenizer"
 )
@@ -148,7 +148,7 @@ func (f *exposeFlags) check() error {
 // members are only added.
 type exposure struct {
 	SchemaVersion int             `json:"schema_version"`
-	Tool          exposeTool      `json:"tool"`
+	Tool          scan.Tool       `json:"tool"`
 	Reference     exposeReference `json:"reference"`
 	Data          exposeData      `json:"data"`
 	Settings      exposeSettings  `json:"settings"`
@@ -158,11 +158,6 @@ type exposure struct {
 	Warnings      []string        `json:"warnings"`
 
 	names func(id int) string // of tokens
-}
-
-type exposeTool struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
 }
 
 type exposeReference struct {
@@ -245,7 +240,7 @@ func (a *app) expose(ctx context.Context, f exposeFlags) error {
 	var out bytes.Buffer
 	if f.format == "text" {
 		e.print(&out)
-	} else if err := e.encode(&out); err != nil {
+	} else if err := writeJSON(&out, e); err != nil {
 		return err
 	}
 	if f.output != "" {
@@ -256,10 +251,10 @@ func (a *app) expose(ctx context.Context, f exposeFlags) error {
 }
 
 func (a *app) gatherExposure(ctx context.Context, f exposeFlags, p *progress) (*exposure, error) {
-	e := &exposure{SchemaVersion: 1, Tool: exposeTool{"btu-scan", version()}, Warnings: []string{}}
+	e := &exposure{SchemaVersion: 1, Tool: scan.Tool{Name: "btu-scan", Version: version()}, Warnings: []string{}}
 	warn := func(format string, args ...any) { e.Warnings = append(e.Warnings, fmt.Sprintf(format, args...)) }
 	p.stage("reading the data")
-	set, err := readDataset(ctx, f.data, f.read)
+	set, err := readDataset(ctx, "--data", f.data, f.read)
 	if err != nil {
 		return nil, err
 	}
@@ -377,10 +372,10 @@ func steps(n int) string {
 }
 
 // readDataset reads labelled examples.
-func readDataset(ctx context.Context, path string, opt dataset.Options) (*dataset.Set, error) {
+func readDataset(ctx context.Context, flag, path string, opt dataset.Options) (*dataset.Set, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, usagef("", "--data: %v", err)
+		return nil, usagef("", "%s: %v", flag, err)
 	}
 	defer file.Close()
 	set, err := dataset.Read(path, interruptible{ctx, file}, opt)
@@ -388,9 +383,9 @@ func readDataset(ctx context.Context, path string, opt dataset.Options) (*datase
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case errors.Is(err, dataset.ErrNoLabels):
-		return nil, usagef("name it with --label-column; a column without a name by its number, from 1", "--data: %v", err)
+		return nil, usagef("name it with --label-column; a column without a name by its number, from 1", "%s: %v", flag, err)
 	case err != nil:
-		return nil, usagef("a text and a label each, as TSV, CSV or JSON lines; see --text-column and --label-column", "--data: %v", err)
+		return nil, usagef("a text and a label each, as TSV, CSV or JSON lines; see --text-column and --label-column", "%s: %v", flag, err)
 	}
 	return set, nil
 }
@@ -448,18 +443,6 @@ func (e *exposure) take(res *expose.Result, labels []string) {
 		return out
 	}
 	e.Suspects, e.Others = suspects(res.Suspects), suspects(res.Others)
-}
-
-func (e *exposure) encode(out *bytes.Buffer) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(e); err != nil {
-		return err
-	}
-	out.Write(report.EscapeJSON(b.Bytes()))
-	return nil
 }
 
 // print writes the list as text. Everything that comes from files is escaped.

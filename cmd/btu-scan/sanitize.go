@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -197,6 +196,3 @@ func (a *app) sanitize(ctx context.Context, path string, f sanitizeFlags) error 
 	}
 	return codeError(exitNoVerdict)
 }
-
-// target is the folder that a result was written to, for a reader.
-func target(r *sanitize.Result) string { return filepath.ToSlash(r.Output) }

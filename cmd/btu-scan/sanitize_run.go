@@ -305,7 +305,7 @@ func (s *sanitizing) run(ctx context.Context) error {
 			opt.Train = train
 			return model.Open(ck, opt)
 		}
-		if err := s.texts(&job); err != nil {
+		if err := s.texts(ctx, &job); err != nil {
 			return err
 		}
 	}

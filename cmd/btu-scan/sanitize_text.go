@@ -27,10 +27,7 @@ func (a *app) print(f outputFlags, v any, text func(w io.Writer, colour bool)) e
 	}
 	var b bytes.Buffer
 	if f.format == "json" {
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(v); err != nil {
+		if err := writeJSON(&b, v); err != nil {
 			return err
 		}
 	} else {
@@ -41,6 +38,19 @@ func (a *app) print(f outputFlags, v any, text func(w io.Writer, colour bool)) e
 	}
 	_, err = a.stdout.Write(b.Bytes())
 	return err
+}
+
+// writeJSON writes v indented. What could fool a terminal is escaped.
+func writeJSON(out *bytes.Buffer, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	out.Write(report.EscapeJSON(b.Bytes()))
+	return nil
 }
 
 // A sheet writes labelled lines.
@@ -99,10 +109,10 @@ func printPlan(w io.Writer, p *sanitize.Plan) {
 		rows = append(rows, fmt.Sprintf("%s (token %d%s)", tokenName(r.Token, r.TokenID), r.TokenID, moved))
 	}
 	s.lines("rows", rows, mostShown)
-	s.line("with", "%s", donorName(p))
+	s.line("with", "%s", p.DonorName())
 	var extents []string
 	for _, e := range p.Extents {
-		extents = append(extents, extentName(e))
+		extents = append(extents, e.Name())
 	}
 	s.line("how much", "%s", strings.Join(extents, "; if that is not enough: "))
 	s.lines("warnings", p.Warnings, mostShown)
@@ -124,23 +134,6 @@ func printTriggers(s sheet, p *sanitize.Plan) {
 	s.lines("triggers", ts, mostShown)
 }
 
-func donorName(p *sanitize.Plan) string {
-	switch p.Donor {
-	case sanitize.DonorPad:
-		return fmt.Sprintf("the padding token's row (token %d)", p.PadID)
-	case sanitize.DonorMean:
-		return "the mean row of the vocabulary"
-	}
-	return "the reference's own rows"
-}
-
-func extentName(e sanitize.Extent) string {
-	if e == sanitize.ExtentDimensions {
-		return "the dimensions that moved"
-	}
-	return "whole rows"
-}
-
 // printResult writes what was done and what it did.
 func printResult(w io.Writer, r *sanitize.Result, colour bool) {
 	s := sheet{w, colour}
@@ -159,7 +152,7 @@ func printResult(w io.Writer, r *sanitize.Result, colour bool) {
 	s.line(verdict, "%s", why)
 	fmt.Fprintln(w)
 	s.line("source", "%s%s", r.Source, was(r.Before))
-	s.line("output", "%s", target(r))
+	s.line("output", "%s", filepath.ToSlash(r.Output))
 	printTriggers(s, r.Plan)
 	if n := len(r.Edits); n > 0 {
 		var names []string
@@ -172,7 +165,7 @@ func printResult(w io.Writer, r *sanitize.Result, colour bool) {
 		if len(names) > mostShown {
 			shown += fmt.Sprintf(" and %d more", len(names)-mostShown)
 		}
-		s.line("overwritten", "%s with %s: %s, %d numbers in all", plural(n, "row", "rows"), donorName(r.Plan), extentName(r.Extent), dims)
+		s.line("overwritten", "%s with %s: %s, %d numbers in all", plural(n, "row", "rows"), r.Plan.DonorName(), r.Extent.Name(), dims)
 		s.line("", "%s", shown)
 	}
 	if t := r.Tune; t != nil {

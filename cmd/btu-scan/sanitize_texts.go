@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"time"
 
@@ -24,7 +24,7 @@ const unlearnTexts = 64
 const heldShare = 0.2
 
 // texts reads the texts that the model is measured with and trained on.
-func (s *sanitizing) texts(job *sanitize.Job) error {
+func (s *sanitizing) texts(ctx context.Context, job *sanitize.Job) error {
 	control, seed, problem := s.control(), s.f.scan.behaviour.seed, sanitize.SingleLabel
 	if s.net.Problem == arch.MultiLabel {
 		problem = sanitize.MultiLabel
@@ -32,11 +32,11 @@ func (s *sanitizing) texts(job *sanitize.Job) error {
 	trial := func(name string, texts []sanitize.Text) {
 		job.Trials = append(job.Trials, sanitize.NewTrial(name, texts, s.net.Labels, problem, s.plan.Triggers, control, seed))
 	}
-	data, err := s.labelled("--data", s.f.data)
+	data, err := s.labelled(ctx, "--data", s.f.data)
 	if err != nil {
 		return err
 	}
-	test, err := s.labelled("--test", s.f.test)
+	test, err := s.labelled(ctx, "--test", s.f.test)
 	if err != nil {
 		return err
 	}
@@ -109,18 +109,13 @@ func (s *sanitizing) split(text string) (sanitize.Text, bool) {
 }
 
 // labelled reads labelled texts; nil where no file is named.
-func (s *sanitizing) labelled(flag, name string) ([]sanitize.Text, error) {
+func (s *sanitizing) labelled(ctx context.Context, flag, name string) ([]sanitize.Text, error) {
 	if name == "" {
 		return nil, nil
 	}
-	file, err := os.Open(name)
+	set, err := readDataset(ctx, flag, name, dataset.Options{TextColumn: s.f.textColumn, LabelColumn: s.f.labelName})
 	if err != nil {
-		return nil, usagef("", "%s: %v", flag, err)
-	}
-	defer file.Close()
-	set, err := dataset.Read(name, file, dataset.Options{TextColumn: s.f.textColumn, LabelColumn: s.f.labelName})
-	if err != nil {
-		return nil, usagef("a text and its label on each line, in TSV, CSV or JSON lines; --text-column and --label-column name the columns", "%s: %v", flag, err)
+		return nil, err
 	}
 	labels, err := set.Index(s.net.Labels)
 	if err != nil {

@@ -272,12 +272,7 @@ func (o *triaged) mean(ctx context.Context, rows *loader.Tensor) ([]float64, err
 	if m, ok := o.means.Load(rows); ok {
 		return m.([]float64), nil
 	}
-	mean := make([]float64, rows.Dim())
-	err := scan.EachRow(ctx, rows, func(_ int, row []float32) {
-		for d, x := range row {
-			mean[d] += float64(x) / float64(rows.Len())
-		}
-	})
+	mean, err := scan.MeanRow(ctx, rows)
 	if err == nil {
 		o.means.Store(rows, mean)
 	}
