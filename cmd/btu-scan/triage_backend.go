@@ -43,6 +43,7 @@ type triaged struct {
 	noBase    error          // why not
 	vocab     *loader.Vocabulary
 
+	device  deviceFlag
 	running sync.Mutex // the engine answers one at a time
 	m       *model.Model
 	tok     *tokenizer.Tokenizer
@@ -73,7 +74,7 @@ func (t *triaging) open(ctx context.Context) (_ *triaged, err error) {
 	if t.opened != nil {
 		return t.opened, nil
 	}
-	o := &triaged{}
+	o := &triaged{device: t.f.behaviour.device}
 	if o.ck, err = loader.Open(ctx, t.path, loader.Options{Tensor: t.f.tensor}); err != nil {
 		return nil, err
 	}
@@ -325,10 +326,14 @@ func (o *triaged) ask(ctx context.Context, texts []string, ids []int) (out []tui
 }
 
 func (o *triaged) openModel() (err error) {
+	opt, err := o.device.options(0)
+	if err != nil {
+		return err
+	}
 	if o.tok, err = tokenizer.Open(o.ck.ReadFile); err != nil {
 		return fmt.Errorf("the model cannot be given texts: %w", err)
 	}
-	m, err := model.Open(o.ck, model.Options{})
+	m, err := model.Open(o.ck, opt)
 	if err != nil {
 		return fmt.Errorf("the model cannot be run: %w", err)
 	}
