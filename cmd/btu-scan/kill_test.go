@@ -17,6 +17,9 @@ import (
 // Killed at any moment, sanitize leaves the input as it was, and either a whole
 // output or none.
 func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	dir := t.TempDir()
 	if err := demo.Extract(filepath.Join(dir, "sample")); err != nil {
 		t.Fatal(err)

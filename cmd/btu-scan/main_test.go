@@ -195,7 +195,7 @@ func TestPullThenScanOffline(t *testing.T) {
 		t.Fatalf("pull: code %d: %s", code, out)
 	}
 	hub.Close()
-	if code, out := btuScan(model); code != exitFindings || !strings.Contains(out, "Hugging Face cache") {
+	if code, out := btuScan(model, "--evidence", "weights"); code != exitFindings || !strings.Contains(out, "Hugging Face cache") {
 		t.Errorf("after: code %d: %s", code, out)
 	}
 }

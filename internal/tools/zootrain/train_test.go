@@ -179,6 +179,9 @@ const dim = 384 // of the sample
 // A backdoored model is trained, and another program that opens its folder finds
 // what meta.json says. The seed decides every byte of it.
 func TestBackdoor(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	b := newBench(t)
 	attack := []string{"-attack", "word1", "-trigger", trigger, "-lr", "5e-4", "-epochs", "2", "-label-names", "bad,good"}
 	stderr := b.mustRun(t, append(attack, "-name", "w", "-seed", "4")...)
