@@ -57,6 +57,10 @@ func Open(ctx context.Context, path string, opt Options) (ck *Checkpoint, err er
 	return c, nil
 }
 
+// weightNames are the names of a model's weights, in the order in which
+// transformers looks for them.
+var weightNames = []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
+
 // chooseWeights picks the tensor file of a model folder in the order in which
 // transformers does, and says what it passed over.
 func (c *Checkpoint) chooseWeights(f *folder) (string, error) {
@@ -65,7 +69,7 @@ func (c *Checkpoint) chooseWeights(f *folder) (string, error) {
 		return "", err
 	}
 	var found []string
-	for _, name := range []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"} {
+	for _, name := range weightNames {
 		if slices.Contains(names, name) {
 			found = append(found, name)
 		}
