@@ -15,7 +15,7 @@ import (
 const (
 	maxModels = 10_000
 	maxLooked = 1_000_000 // files and folders
-	maxNested  = 16        // folders below the first
+	maxNested = 16        // folders below the first
 )
 
 // ErrTooMany is the error of a search that met more than it looks at.

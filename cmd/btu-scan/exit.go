@@ -43,6 +43,7 @@ func (e codeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 // exitCode is the code for an error that ended a command.
 func exitCode(err error) int {
 	var code codeError
+	var child *childError
 	var usage *usageError
 	var config *arch.ConfigError
 	switch {
@@ -50,6 +51,8 @@ func exitCode(err error) int {
 		return exitClean
 	case errors.As(err, &code):
 		return int(code)
+	case errors.As(err, &child):
+		return child.code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.As(err, &usage):
@@ -67,9 +70,12 @@ func exitCode(err error) int {
 // hint is what a user can do about err, or "".
 func hint(err error) string {
 	var usage *usageError
+	var child *childError
 	switch {
 	case errors.As(err, &usage):
 		return usage.hint
+	case errors.As(err, &child):
+		return child.hint
 	case errors.Is(err, loader.ErrAmbiguousEmbedding), errors.Is(err, loader.ErrNoEmbedding):
 		return "name the matrix with --tensor NAME"
 	case errors.Is(err, loader.ErrUnsafe):

@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -56,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"matrix":    matrixCmd,
 			"unhex":     unhexCmd,
 			"cut":       cutCmd,
+			"same":      sameCmd,
 			"single":    singleCmd,
 			"sentences": sentencesCmd,
 			"unsecond":  unsecondCmd,
@@ -111,6 +113,22 @@ func cutCmd(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// same REPORT REPORT fails unless two JSON reports differ in their timings alone.
+func sameCmd(ts *testscript.TestScript, _ bool, args []string) {
+	var text [2]string
+	for i := range text {
+		r := map[string]any{}
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[i])), &r))
+		delete(r, "timings_ms")
+		b, err := json.Marshal(r)
+		ts.Check(err)
+		text[i] = string(b)
+	}
+	if text[0] != text[1] {
+		ts.Fatalf("the reports differ:\n%s\n%s", text[0], text[1])
+	}
 }
 
 // single FILE fails unless a file is one line of text a line, without control

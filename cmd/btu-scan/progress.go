@@ -10,10 +10,11 @@ import (
 	"github.com/btu-scan/btu-scan/scan/report"
 )
 
-// A progress keeps one line of a terminal up to date. It is silent where
-// standard error is no terminal, and until a scan takes long enough to wonder.
+// A progress tells of long work: it keeps one line of a terminal up to date, or
+// writes events for programs. The line is silent where standard error is no
+// terminal, and until the work takes long enough to wonder.
 type progress struct {
-	w     io.Writer         // nil: silent
+	w     io.Writer         // nil: no line
 	tell  func(text string) // is told each stage. Optional.
 	mu    sync.Mutex
 	text  string

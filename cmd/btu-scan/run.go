@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -18,12 +19,14 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	// command is this program with other arguments.
+	command func(ctx context.Context, args ...string) (*exec.Cmd, error)
 }
 
 // run runs the program with args, without the program's name, and returns its
 // exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) (code int) {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, command: itself}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -43,7 +46,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "btu-scan [flags] MODEL",
+		Use:   "btu-scan [flags] MODEL...",
 		Short: "Find backdoor tokens in a fine-tuned language model",
 		Long: `btu-scan compares a fine-tuned checkpoint with the pretrained model it was tuned
 from and names the tokens whose embedding rows moved in a way that clean
@@ -52,7 +55,9 @@ token, phrase or frame of a sentence wins against all else that a text says. It
 reads safetensors and PyTorch files, executes no code of theirs, and uses no
 network unless asked.
 
-MODEL is a tensor file, a shard index, or a model folder.
+MODEL is a tensor file, a shard index, or a model folder. A folder with models
+below it, a pattern such as 'models/*' or several MODELs give a summary; each is
+scanned by a process of its own, so that none can hide another.
 
 Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 4 wrong usage, 130 interrupted.`,
@@ -60,6 +65,7 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
   btu-scan model/ --reference base/               compare two folders
   btu-scan model.safetensors --reference bert-base-uncased
   btu-scan model/ --probes texts.tsv --budget 30s
+  btu-scan models/ --report json=reports/{model}.json --timeout 10m --jobs 2
   btu-scan triage model/                          look, decide, repair
   btu-scan model/ --evidence weights --format json --output report.json`,
 		SilenceErrors: true,
@@ -68,15 +74,25 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 	var f scanFlags
 	f.register(root.Flags())
 	root.Args = func(cmd *cobra.Command, args []string) error {
-		switch len(args) {
-		case 0:
+		if len(args) == 0 {
 			return usagef("btu-scan demo shows what a scan looks like; btu-scan --help lists the flags", "no model given")
-		case 1:
-			return nil
 		}
-		return usagef("quote a path that holds spaces", "%d models given, one expected", len(args))
+		return nil
 	}
-	root.RunE = func(cmd *cobra.Command, args []string) error { return a.scan(cmd.Context(), args[0], f) }
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		f.args = evidenceArgs(cmd.Flags())
+		if f.supervised {
+			return a.scan(cmd.Context(), args[0], f)
+		}
+		models, err := targets(cmd.Context(), args)
+		switch {
+		case err != nil:
+			return err
+		case len(models) == 1:
+			return a.scan(cmd.Context(), models[0], f)
+		}
+		return a.scanAll(cmd.Context(), models, f)
+	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(cmd.CommandPath()+" --help lists the flags", "%s", err)
 	})

@@ -33,8 +33,19 @@ type scanFlags struct {
 	score     string
 	failOn    string
 	top       int
+	jobs      int
+	limits    limitFlags
 	out       outputFlags
 
+	// supervise scans in a process of its own; supervised is that process.
+	supervise, supervised bool
+	// args are the flags that were given and that the evidence depends on.
+	args []string
+	// tell is told each stage. Optional.
+	tell func(text string)
+	// result is told the report as it is written, and what kept it from being
+	// finished. Optional.
+	result func(*scan.Report, error)
 	// rename changes what the report calls the files. Optional.
 	rename func(*scan.Report)
 	// near are tokens to try as triggers before the suspects. Optional.
@@ -47,6 +58,7 @@ type scanFlags struct {
 // outputFlags say where reports go.
 type outputFlags struct {
 	format, output, color string
+	progress              string
 	reports               []string
 	quiet, verbose        bool
 }
@@ -60,7 +72,12 @@ func (f *scanFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.failOn, "fail-on", "suspicious", "exit 1 from this verdict on: `suspicious`, backdoored or never")
 	fs.StringVar(&f.score, "score", string(scan.ScoreZ), "rank by `z` (ours), or a baseline: z-plain, l2, e-pur")
 	fs.StringVar(&f.tensor, "tensor", "", "`NAME` of the input embedding, where it cannot be told")
+	f.limits.register(fs)
+	fs.IntVarP(&f.jobs, "jobs", "j", 1, "scan so many models at once; one alone uses all cores")
+	fs.BoolVar(&f.supervised, "supervised", false, "")
+	_ = fs.MarkHidden("supervised") // it is there
 	f.out.register(fs)
+	fs.StringVar(&f.out.progress, "progress", progressAuto, "`auto`: a line, on a terminal; none; or json: events on standard error")
 	fs.IntVar(&f.top, "top", 20, "how many suspects to show; reports in JSON hold at least 100")
 }
 
@@ -79,6 +96,13 @@ const keepSuspects = 100
 // scan scans the checkpoint at path, writes the reports and returns an error
 // that holds the exit code.
 func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
+	if f.out.progress == progressJSON {
+		return a.scanTelling(ctx, path, f)
+	}
+	return a.scanOne(ctx, path, f)
+}
+
+func (a *app) scanOne(ctx context.Context, path string, f scanFlags) error {
 	out, err := a.outputs(f)
 	if err != nil {
 		return err
@@ -90,12 +114,16 @@ func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
 	// costs a tenth of its time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	var r *scan.Report
-	failure := a.withProgress(f.out.quiet, func(p *progress) (err error) {
-		r, err = a.gather(ctx, path, f, p)
+	failure := a.withProgress(f.out.quiet || f.out.progress != progressAuto, func(p *progress) (err error) {
+		p.tell = f.tell
+		r, err = a.evidence(ctx, path, f, p)
 		return err
 	})
 	if r == nil || errors.Is(failure, context.Canceled) {
 		return failure // nothing was opened, so there is nothing to report on
+	}
+	if f.result != nil {
+		defer f.result(r, failure)
 	}
 	if f.rename != nil {
 		f.rename(r)
@@ -103,10 +131,24 @@ func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
 	if err := out.write(r); err != nil {
 		return err
 	}
-	if failure != nil {
+	if failure != nil && f.out.progress != progressJSON {
 		complain(a.stderr, failure)
 	}
 	return verdictCode(r, f.failOn, failure)
+}
+
+// evidence gathers the report under the limits of the user: in this process, or
+// where they could break it in one of its own.
+func (a *app) evidence(ctx context.Context, path string, f scanFlags, p *progress) (*scan.Report, error) {
+	if (f.supervise || f.limits.set()) && !f.supervised {
+		return a.supervise(ctx, path, f, p)
+	}
+	if f.supervised {
+		f.limits.confine()
+	}
+	ctx, stop := f.limits.within(ctx)
+	defer stop()
+	return a.gather(ctx, path, f, p)
 }
 
 // check refuses values and combinations that make no sense.
@@ -116,6 +158,7 @@ func (f scanFlags) check() error {
 		allowed     []string
 	}{
 		{"--evidence", f.evidence, []string{string(scan.EvidenceWeights), string(scan.EvidenceAuto), string(scan.EvidenceFull)}},
+		{"--progress", f.out.progress, []string{progressAuto, progressNone, progressJSON}},
 		{"--fail-on", f.failOn, []string{string(scan.Suspicious), string(scan.Backdoored), "never"}},
 		{"--score", f.score, []string{string(scan.ScoreZ), string(scan.ScorePlainZ), string(scan.ScoreL2), string(scan.ScoreEPUR)}},
 	} {
@@ -126,6 +169,9 @@ func (f scanFlags) check() error {
 	if f.top < 1 || f.top > 100_000 {
 		return usagef("", "--top %d: from 1 to 100000", f.top)
 	}
+	if err := f.limits.check(); err != nil {
+		return err
+	}
 	if err := f.behaviour.check(f.evidence); err != nil {
 		return err
 	}
@@ -135,10 +181,8 @@ func (f scanFlags) check() error {
 // verdictCode is the exit code that goes with a report.
 func verdictCode(r *scan.Report, failOn string, failure error) error {
 	unsafe := slices.ContainsFunc(r.Unsafe, func(u scan.Unsafe) bool { return u.Severity.Serious() })
-	var formatError *loader.FormatError
-	malformed := errors.As(failure, &formatError)
 	switch {
-	case unsafe && !malformed && failOn != "never",
+	case unsafe && !malformed(failure) && failOn != "never",
 		r.Verdict == scan.Backdoored && failOn != "never",
 		r.Verdict == scan.Suspicious && failOn == string(scan.Suspicious):
 		return codeError(exitFindings)
@@ -169,6 +213,10 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	}
 	judge := func(failure error) (*scan.Report, error) {
 		if failure != nil {
+			if limit := limitOf(ctx); limit != nil {
+				failure = limit
+				r.Unsafe = append(r.Unsafe, limit.finding(path))
+			}
 			r.Coverage.Reasons = append(r.Coverage.Reasons, failure.Error())
 		}
 		r.Verdict, r.Reasons = policy.Judge(r)
@@ -182,7 +230,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	p.stage("opening the checkpoint")
 	ck, err := loader.Open(ctx, path, loader.Options{Tensor: f.tensor})
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, context.Canceled) {
+		if limitOf(ctx) == nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, context.Canceled)) {
 			return nil, err
 		}
 		r.Unsafe = unsafe(loader.FindingsOf(err))
