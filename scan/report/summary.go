@@ -143,7 +143,7 @@ func (s *Summary) text(opt Options) []byte {
 	fmt.Fprintf(&b, "%s\n\n", st.bold(s.headline()))
 	for i, line := range (table{outcome, model, took}).render(width-2, st) {
 		fmt.Fprintf(&b, "  %s\n", strings.TrimRight(line, " "))
-		if i == 0 || sorted[i-1].Outcome == OutcomeClean {
+		if i == 0 || sorted[i-1].Outcome == OutcomeClean || sorted[i-1].why() == "" {
 			continue
 		}
 		room := min(width, maxProse) - len(reasonIndent)
