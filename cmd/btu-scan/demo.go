@@ -31,7 +31,7 @@ The demo exits 1, since it has a finding.`,
 	cmd.Flags().IntVar(&f.top, "top", 10, "how many suspects to show")
 	cmd.Flags().StringVar(&extract, "extract", "", "write the sample to the new folder `DIR` instead of scanning it")
 	cmd.Flags().StringVar(&f.evidence, "evidence", "weights", "`weights` alone, at once, or auto: behaviour, too")
-	f.out.progress, f.failOn, f.score, f.store.lock, f.behaviour.seed = progressAuto, "suspicious", "z", defaultLock, probeSeed
+	f.out.progress, f.sandbox, f.failOn, f.score, f.store.lock, f.behaviour.seed = progressAuto, sandboxAuto, "suspicious", "z", defaultLock, probeSeed
 	f.behaviour.device = deviceFlag{device: "auto", engine: "auto"}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if extract != "" {

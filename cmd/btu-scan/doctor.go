@@ -29,6 +29,7 @@ type health struct {
 	Processors    int          `json:"processors"`
 	Features      []string     `json:"processor_features"` // those that the loops ask for
 	Memory        uint64       `json:"memory_bytes,omitempty"`
+	Landlock      int          `json:"landlock"` // version of the kernel's sandbox, 0 for none
 	Loops         loops        `json:"loops"`
 	Engines       []engineInfo `json:"engines"`
 	CUDA          cudaInfo     `json:"cuda"`
@@ -88,7 +89,7 @@ func (a *app) doctor(format string) error {
 func examine(lib *libtorch) health {
 	h := health{
 		SchemaVersion: 1, Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Processors: runtime.GOMAXPROCS(0), Features: []string{}, Memory: memory(),
+		Processors: runtime.GOMAXPROCS(0), Features: []string{}, Memory: memory(), Landlock: landlockVersion(),
 		Loops:   loops{Rows: kernel.Instructions(), Products: gemm.Instructions(), Activations: vecmath.Instructions()},
 		Engines: []engineInfo{{Name: "go", Available: true}},
 	}
@@ -159,6 +160,7 @@ func (h health) print(out *bytes.Buffer) {
 	if h.Memory > 0 {
 		row("memory", "%.1f GiB", float64(h.Memory)/(1<<30))
 	}
+	row("sandbox", "%s", yes(h.Landlock >= leastLandlock, fmt.Sprintf(", Landlock %d", h.Landlock), "the kernel has no Landlock 4 (Linux 6.7)"))
 	row("loops", "rows %s, products %s, activations %s", h.Loops.Rows, h.Loops.Products, h.Loops.Activations)
 	for _, e := range h.Engines {
 		more := ""

@@ -36,6 +36,12 @@ func (f *deviceFlag) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.engine, "engine", "auto", "run it with `ENGINE`: go, gotch (libtorch, if built with it), or auto for gotch on CUDA, else go")
 }
 
+// needsDriver reports whether the flags take more than this program to run a model.
+func (f deviceFlag) needsDriver() bool {
+	c, err := f.choose(libtorchEngine())
+	return err == nil && c.libtorch != nil
+}
+
 // A choice is an engine and a device. A nil libtorch is the Go engine.
 type choice struct {
 	libtorch *libtorch

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -28,7 +29,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"btu-scan": main})
+	testscript.Main(m, map[string]func(){"btu-scan": main, "in-sandbox": inSandbox})
 }
 
 // TestScripts runs testdata/*.txt: whole sessions with the real program.
@@ -50,6 +51,9 @@ func TestScripts(t *testing.T) {
 			if cond == "gotch" { // a build with libtorch
 				return libtorchEngine() != nil, nil
 			}
+			if cond == "sandbox" {
+				return landlockVersion() >= leastLandlock, nil
+			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -58,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"unhex":     unhexCmd,
 			"cut":       cutCmd,
 			"same":      sameCmd,
+			"listen":    listenCmd,
 			"single":    singleCmd,
 			"sentences": sentencesCmd,
 			"unsecond":  unsecondCmd,
@@ -113,6 +118,14 @@ func cutCmd(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// listen NAME sets a variable to the address of a server that takes connections.
+func listenCmd(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv(args[0], l.Addr().String())
 }
 
 // same REPORT REPORT fails unless two JSON reports differ in their timings alone.

@@ -35,6 +35,7 @@ type scanFlags struct {
 	top       int
 	jobs      int
 	limits    limitFlags
+	sandbox   string
 	out       outputFlags
 
 	// supervise scans in a process of its own; supervised is that process.
@@ -73,6 +74,7 @@ func (f *scanFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.score, "score", string(scan.ScoreZ), "rank by `z` (ours), or a baseline: z-plain, l2, e-pur")
 	fs.StringVar(&f.tensor, "tensor", "", "`NAME` of the input embedding, where it cannot be told")
 	f.limits.register(fs)
+	fs.StringVar(&f.sandbox, "sandbox", sandboxAuto, "`auto`: scan in a sandbox where there is one and the scan has its own process; off; or require")
 	fs.IntVarP(&f.jobs, "jobs", "j", 1, "scan so many models at once; one alone uses all cores")
 	fs.BoolVar(&f.supervised, "supervised", false, "")
 	_ = fs.MarkHidden("supervised") // it is there
@@ -140,11 +142,14 @@ func (a *app) scanOne(ctx context.Context, path string, f scanFlags) error {
 // evidence gathers the report under the limits of the user: in this process, or
 // where they could break it in one of its own.
 func (a *app) evidence(ctx context.Context, path string, f scanFlags, p *progress) (*scan.Report, error) {
-	if (f.supervise || f.limits.set()) && !f.supervised {
+	if (f.supervise || f.limits.set() || f.sandbox == sandboxRequire) && !f.supervised {
 		return a.supervise(ctx, path, f, p)
 	}
 	if f.supervised {
 		f.limits.confine()
+		if err := f.confine(); err != nil {
+			return nil, err
+		}
 	}
 	ctx, stop := f.limits.within(ctx)
 	defer stop()
@@ -158,6 +163,7 @@ func (f scanFlags) check() error {
 		allowed     []string
 	}{
 		{"--evidence", f.evidence, []string{string(scan.EvidenceWeights), string(scan.EvidenceAuto), string(scan.EvidenceFull)}},
+		{"--sandbox", f.sandbox, []string{sandboxAuto, sandboxOff, sandboxRequire}},
 		{"--progress", f.out.progress, []string{progressAuto, progressNone, progressJSON}},
 		{"--fail-on", f.failOn, []string{string(scan.Suspicious), string(scan.Backdoored), "never"}},
 		{"--score", f.score, []string{string(scan.ScoreZ), string(scan.ScorePlainZ), string(scan.ScoreL2), string(scan.ScoreEPUR)}},
@@ -173,6 +179,9 @@ func (f scanFlags) check() error {
 		return err
 	}
 	if err := f.behaviour.check(f.evidence); err != nil {
+		return err
+	}
+	if err := f.checkSandbox(); err != nil {
 		return err
 	}
 	return f.store.checkLock()
