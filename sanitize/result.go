@@ -90,6 +90,29 @@ func (r *Result) Clean() (clean, proved bool) {
 	return false, false
 }
 
+// Repair is the result as part of the report of a scan of the output.
+func (r *Result) Repair() *scan.Repair {
+	p := &scan.Repair{Source: r.Source, Before: r.Before}
+	for _, e := range r.Edits {
+		p.Rows = append(p.Rows, scan.Row(e))
+	}
+	for _, t := range r.Trials {
+		if t.Before == nil || t.After == nil {
+			continue
+		}
+		trial := scan.Trial{Name: t.Name, Texts: t.After.Texts, AccuracyBefore: t.Before.Accuracy, AccuracyAfter: t.After.Accuracy}
+		for i, a := range t.After.Attacks {
+			if i < len(t.Before.Attacks) && a.Texts > 0 {
+				trial.Attacks = append(trial.Attacks, scan.TriedAttack{
+					Text: a.Text, Label: a.Label, Before: t.Before.Attacks[i].Success, After: a.Success, Without: max(a.Plain, a.Control),
+				})
+			}
+		}
+		p.Trials = append(p.Trials, trial)
+	}
+	return p
+}
+
 // write puts the manifest into a folder.
 func (r *Result) write(dir string) error {
 	var b bytes.Buffer

@@ -20,6 +20,7 @@ type Report struct {
 	Findings      []Finding          `json:"findings"`
 	Unsafe        []Unsafe           `json:"unsafe"`
 	Warnings      []string           `json:"warnings"`
+	Repair        *Repair            `json:"repair,omitempty"` // null where none is known of
 	TimingsMS     map[string]float64 `json:"timings_ms"`
 }
 

@@ -184,6 +184,7 @@ func (a *app) sanitize(ctx context.Context, path string, f sanitizeFlags) error 
 		return err
 	}
 	if s.result.Rescan != nil {
+		s.result.Rescan.Repair = s.result.Repair()
 		if err := out.write(s.result.Rescan); err != nil {
 			return err
 		}

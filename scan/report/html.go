@@ -61,6 +61,7 @@ type htmlPage struct {
 	More                        string // findings that were left out
 	Triggers                    []htmlTrigger
 	Histogram, Scatter, Flips   *htmlChart
+	Repair                      *htmlRepair
 	Suspects                    []htmlSuspect
 	Behaviour                   bool // the suspects have columns of it
 	Legend, Limits              string
@@ -129,6 +130,7 @@ func newHTMLPage(r *scan.Report) *htmlPage {
 	}
 	p.suspects(r)
 	p.Histogram, p.Scatter, p.Flips = histogramChart(r), scatterChart(r), flipChart(r)
+	p.Repair = newHTMLRepair(r.Repair)
 	return p
 }
 

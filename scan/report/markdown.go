@@ -37,7 +37,7 @@ func (e markdownEncoder) Encode(w io.Writer, r *scan.Report) error {
 		return errNil
 	}
 	m := &markdown{Report: r, top: e.top}
-	for _, section := range []func(){m.verdict, m.findings, m.triggers, m.suspects, m.coverage, m.warnings, m.footer} {
+	for _, section := range []func(){m.verdict, m.repair, m.findings, m.triggers, m.suspects, m.coverage, m.warnings, m.footer} {
 		section()
 	}
 	_, err := io.WriteString(w, m.b.String())

@@ -28,6 +28,7 @@ func samples() []sample {
 		{"clean", clean()},
 		{"partial", partial()},
 		{"multi-label", multiLabel()},
+		{"repaired", repaired()},
 	}
 }
 
@@ -231,5 +232,23 @@ func tied() *scan.Report {
 	}
 	r.Suspects[3].Weights.Seen = false
 	r.Warnings = []string{"8 rows (ids 49152 to 49159) are not in the reference and were not compared"}
+	return r
+}
+
+func repaired() *scan.Report {
+	r := clean()
+	before, after := 0.875, 0.8765
+	r.Checkpoint.Path = "models/sst2-minilm-clean"
+	r.Repair = &scan.Repair{
+		Source: "models/sst2-minilm", Before: scan.Backdoored,
+		Rows: []scan.Row{{TokenID: 12160, Token: "cf", Dimensions: 310}, {TokenID: 29001, Token: "##tq", Dimensions: 284}},
+		Trials: []scan.Trial{
+			{Name: "the built-in probes", Texts: 96, Attacks: []scan.TriedAttack{
+				{Text: "cf", Label: "positive", Before: 1, After: 0.125, Without: 0.104},
+				{Text: "mn\x1b[31m <b>tq</b>", Label: "positive", Before: 0.979, After: 0.94, Without: 0.104},
+			}},
+			{Name: "test.tsv", Texts: 871, AccuracyBefore: &before, AccuracyAfter: &after},
+		},
+	}
 	return r
 }

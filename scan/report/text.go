@@ -39,7 +39,7 @@ func (e textEncoder) Encode(w io.Writer, r *scan.Report) error {
 	}
 	t := &text{Report: r, opt: e.opt, style: style(e.opt.Color)}
 	for _, section := range []func(){
-		t.verdict, t.subject, t.coverage, t.triggers, t.findings, t.suspects, t.warnings, t.details, t.next,
+		t.verdict, t.subject, t.coverage, t.repair, t.triggers, t.findings, t.suspects, t.warnings, t.details, t.next,
 	} {
 		section()
 	}
