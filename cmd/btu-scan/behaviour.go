@@ -26,6 +26,8 @@ const probeSeed = 1
 // behaviourFlags adjust the behaviour evidence.
 type behaviourFlags struct {
 	probes     string
+	prompt     string
+	answers    []string
 	candidates []string
 	budget     time.Duration
 	seed       uint64
@@ -35,6 +37,8 @@ type behaviourFlags struct {
 
 func (f *behaviourFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.probes, "probes", "", "`FILE` with texts of the model's own field: lines, TSV, CSV or JSON lines")
+	fs.StringVar(&f.prompt, "prompt", "", "how a language model is asked: `TEXT` with {} where the text goes and \\n for a line break, or @FILE")
+	fs.StringArrayVar(&f.answers, "answer", nil, "a `TEXT` that it answers with, mostly with a blank before it; may be repeated (default: found by asking)")
 	fs.StringArrayVar(&f.candidates, "candidate", nil, "a `TEXT` to try as a trigger; may be repeated")
 	fs.DurationVar(&f.budget, "budget", 0, "end the behaviour evidence after `TIME`, such as 30s; the likeliest comes first")
 	fs.Uint64Var(&f.seed, "seed", probeSeed, "draws probes and positions")
@@ -47,13 +51,21 @@ func (f *behaviourFlags) check(evidence string) error {
 	if f.budget < 0 {
 		return usagef("", "--budget %v: a time such as 30s", f.budget)
 	}
-	for _, name := range []string{"probes", "candidate", "budget", "seed", "device", "engine"} {
+	for _, name := range []string{"probes", "prompt", "answer", "candidate", "budget", "seed", "device", "engine"} {
 		if f.changed != nil && f.changed(name) && evidence == string(scan.EvidenceWeights) {
 			return usagef("", "--%s is about behaviour, which --evidence weights leaves out", name)
 		}
 	}
 	if evidence == string(scan.EvidenceWeights) {
 		return nil
+	}
+	if f.prompt != "" {
+		if _, err := readPrompt(f.prompt); err != nil {
+			return err
+		}
+	}
+	if len(f.answers) > 0 && f.prompt == "" || len(f.answers) == 1 {
+		return usagef("", "--answer: at least two, and --prompt, which they answer")
 	}
 	_, err := f.device.options(0)
 	return err
@@ -81,13 +93,19 @@ func (f *behaviourFlags) texts(warn func(string)) ([]string, error) {
 
 // watcher gathers behaviour evidence about a checkpoint.
 type watcher struct {
-	m   *model.Model
-	tok *tokenizer.Tokenizer
+	m    *model.Model
+	tok  *tokenizer.Tokenizer
+	runs behaviour.Model
+	text behaviour.Tokenizer
+	// labels are the names of the answers, and maxTokens the length of the longest
+	// text.
+	labels    []string
+	maxTokens int
 }
 
 // newWatcher opens the model of a checkpoint for behaviour evidence. An error
-// says why there can be none.
-func newWatcher(ck *loader.Checkpoint, opt model.Options) (*watcher, error) {
+// says why there can be none, or is a *usageError.
+func newWatcher(ctx context.Context, ck *loader.Checkpoint, f *behaviourFlags, texts []string, opt model.Options) (*watcher, error) {
 	m, err := model.Open(ck, opt)
 	if err != nil {
 		return nil, fmt.Errorf("the model cannot be run: %w", err)
@@ -96,8 +114,10 @@ func newWatcher(ck *loader.Checkpoint, opt model.Options) (*watcher, error) {
 	switch {
 	case net.Task == arch.Encode:
 		return nil, errors.New("an encoder without a head gives no answer that could be judged")
-	case net.Task == arch.Generate:
-		return nil, errors.New("a language model's answers are not judged, only classifiers' are")
+	case net.Task == arch.Generate && f.prompt == "":
+		return nil, errors.New("a language model's answers are judged where the prompt is known that it was tuned on: give it with --prompt 'Review: {}\\nSentiment:' or the like")
+	case net.Task != arch.Generate && f.prompt != "":
+		return nil, usagef("", "--prompt: the model is no language model, it has labels of its own")
 	case net.Problem == arch.Regression:
 		return nil, errors.New("a regression has no labels that a trigger could force")
 	}
@@ -105,13 +125,48 @@ func newWatcher(ck *loader.Checkpoint, opt model.Options) (*watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the model cannot be given texts: %w", err)
 	}
-	return &watcher{m: m, tok: tok}, nil
+	rows := splits{tok, int32(net.Embedding.Tokens.Shape[0])}
+	w := &watcher{m: m, tok: tok, runs: runs{m}, text: rows, labels: net.Labels, maxTokens: net.MaxTokens}
+	if net.Task == arch.Generate {
+		return w, w.ask(ctx, rows, f, texts)
+	}
+	return w, nil
+}
+
+// ask makes a classifier of a language model.
+func (w *watcher) ask(ctx context.Context, rows splits, f *behaviourFlags, texts []string) error {
+	p, err := readPrompt(f.prompt)
+	if err != nil {
+		return err
+	}
+	q := newQuestions(rows, p)
+	w.text, w.maxTokens = q, w.maxTokens-q.extra
+	var tokens []int32
+	if len(f.answers) > 0 {
+		tokens, err = answerTokens(w.tok, p, rows.rows, f.answers)
+	} else {
+		var asked [][]int32
+		for _, text := range texts[:min(len(texts), askedAtMost)] {
+			if ids, _ := q.Split(text, min(answerText, w.maxTokens)); len(ids) > 0 {
+				asked = append(asked, ids)
+			}
+		}
+		if len(asked) == 0 {
+			return fmt.Errorf("the prompt of %d tokens leaves no room for a text: the model takes %d", q.extra, w.m.Network().MaxTokens)
+		}
+		tokens, err = findAnswers(ctx, w.m, asked)
+	}
+	if err != nil {
+		return err
+	}
+	w.runs, w.labels = answering{w.m, tokens}, q.labels(tokens)
+	return nil
 }
 
 // watch gathers the evidence. ref is nil where there is no reference.
 func (w *watcher) watch(ctx context.Context, rows, ref scan.Rows, suspects []scan.Suspect, opt behaviour.Options) (*behaviour.Evidence, error) {
 	net := w.m.Network()
-	opt.Labels, opt.Rows, opt.Reference, opt.MaxTokens = net.Labels, rows, ref, net.MaxTokens
+	opt.Labels, opt.Rows, opt.Reference, opt.MaxTokens = w.labels, rows, ref, w.maxTokens
 	if net.Problem == arch.MultiLabel {
 		opt.Problem = behaviour.MultiLabel
 	}
@@ -128,7 +183,7 @@ func (w *watcher) watch(ctx context.Context, rows, ref scan.Rows, suspects []sca
 			opt.Findings = append(opt.Findings, s.TokenID)
 		}
 	}
-	return behaviour.Classifier(ctx, runs{w.m}, splits{w.tok, int32(net.Embedding.Tokens.Shape[0])}, opt)
+	return behaviour.Classifier(ctx, w.runs, w.text, opt)
 }
 
 // watch adds behaviour evidence to a report, or the reason why there is none.
@@ -139,8 +194,12 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, 
 	if err != nil {
 		return err
 	}
-	w, err := newWatcher(ck, opt)
-	if err != nil {
+	w, err := newWatcher(ctx, ck, &f.behaviour, texts, opt)
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case err != nil:
 		why(err)
 		return nil
 	}
@@ -171,6 +230,9 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, 
 			r.Suspects[i].Behaviour = &b
 		}
 	}
+	if f.behaviour.prompt != "" {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the answers are those to one prompt, %q: another may have triggers of its own", f.behaviour.prompt))
+	}
 	r.Coverage.Behaviour = scan.GatheredFull
 	if !ev.Complete {
 		r.Coverage.Behaviour = scan.GatheredPartial
@@ -192,14 +254,21 @@ func (r runs) Predict(ctx context.Context, sequences [][]int32) ([][]float32, er
 const gradientsAtOnce = 16
 
 func (r runs) Gradients(ctx context.Context, sequences [][]int32, at []int, weigh func(weights, outputs []float32)) ([][]float32, error) {
-	width, dim := r.m.Network().Width(), r.m.Network().Embedding.Dim
+	return gradients(ctx, r.m, sequences, at, weigh)
+}
+
+// gradients are those of the weighted outputs of each sequence, with regard to
+// the embedding row of one of its tokens.
+func gradients(ctx context.Context, m *model.Model, sequences [][]int32, at []int, weigh func(weights, outputs []float32)) ([][]float32, error) {
+	width, dim := m.Network().Width(), m.Network().Embedding.Dim
 	var rows [][]float32
 	for part := range slices.Chunk(sequences, gradientsAtOnce) {
 		b := arch.NewBatch(part...)
-		if err := r.m.Network().Check(b); err != nil {
+		lastTokens(m.Network(), b)
+		if err := m.Network().Check(b); err != nil {
 			return nil, err
 		}
-		out, err := r.m.Engine().Forward(ctx, b, true)
+		out, err := m.Engine().Forward(ctx, b, true)
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +276,7 @@ func (r runs) Gradients(ctx context.Context, sequences [][]int32, at []int, weig
 		for i := range part {
 			weigh(dout[i*width:(i+1)*width], out[i*width:(i+1)*width])
 		}
-		grads, err := r.m.Engine().Backward(ctx, dout, arch.InputGrads)
+		grads, err := m.Engine().Backward(ctx, dout, arch.InputGrads)
 		if err != nil {
 			return nil, err
 		}

@@ -296,6 +296,10 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	if policy.Evidence != scan.EvidenceWeights {
 		err := a.watch(ctx, r, ck, embedding, base, texts, f, p)
 		clock.lap("behaviour")
+		var usage *usageError
+		if errors.As(err, &usage) { // flags that do not fit this model
+			return nil, err
+		}
 		if err != nil {
 			return judge(err)
 		}
