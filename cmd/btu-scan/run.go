@@ -18,12 +18,14 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	environ        []string // as os.Environ lists it
 }
 
 // run runs the program with args, without the program's name, and returns its
-// exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) (code int) {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv}
+// exit code. environ lists the variables of the environment, for warnings about
+// those that have no meaning; getenv is asked for all others.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string, environ ...string) (code int) {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, environ: environ}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -67,6 +69,7 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 	}
 	var f scanFlags
 	f.register(root.Flags())
+	f.gate.register(root.Flags())
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		switch len(args) {
 		case 0:
@@ -76,11 +79,16 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 		}
 		return usagef("quote a path that holds spaces", "%d models given, one expected", len(args))
 	}
-	root.RunE = func(cmd *cobra.Command, args []string) error { return a.scan(cmd.Context(), args[0], f) }
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := a.configure(cmd.Flags(), &f, args...); err != nil {
+			return err
+		}
+		return a.scan(cmd.Context(), args[0], f)
+	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(cmd.CommandPath()+" --help lists the flags", "%s", err)
 	})
-	root.AddCommand(a.runCommand(), a.triageCommand(), a.sanitizeCommand(), a.exposeCommand(), a.demoCommand(), a.referenceCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.triageCommand(), a.sanitizeCommand(), a.exposeCommand(), a.demoCommand(), a.referenceCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand())
 	return root
 }
 
