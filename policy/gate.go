@@ -96,11 +96,7 @@ func (g *gate) active() {
 		case strings.TrimSpace(d.Note) == "":
 			g.note("%s: the mark benign of %q (token %d) has no note, so it does not count", g.Triage.Path, d.Token, d.TokenID)
 		default:
-			s := &Suppression{
-				Checkpoint: g.Checkpoint.Digest, Rule: d.Rule, TokenIDs: []int{d.TokenID}, Text: d.Token, Justification: d.Note,
-				Source: g.Triage.Path, by: scan.ByTriage, weak: true,
-			}
-			g.admit(s)
+			g.admit(d.suppression(g.Checkpoint.Digest, g.Triage.Path))
 		}
 	}
 }
@@ -166,7 +162,10 @@ func (g *gate) suppress() {
 		if !questioned(s) {
 			continue
 		}
-		s.Suppressions = append(g.ofToken(scan.RuleAbnormal, s.TokenID, s.Token), g.ruleOff(scan.RuleAbnormal)...)
+		s.Suppressions = g.ofToken(scan.RuleAbnormal, s.TokenID, s.Token)
+		if scan.Suspected(s) { // that weights cannot tell is no finding, so no rule is off
+			s.Suppressions = append(s.Suppressions, g.ruleOff(scan.RuleAbnormal)...)
+		}
 		if g.Baseline.has(suspectKey(s)) {
 			s.Suppressions = append(s.Suppressions, g.Baseline.mark(s.TokenID))
 		}

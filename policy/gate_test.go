@@ -131,11 +131,18 @@ func TestApply(t *testing.T) {
 		{name: "short of proof", report: short(), want: scan.Fail, reason: "short of proof"},
 		{name: "short of proof, suppressed", report: short(), policy: Policy{Suppressions: []Suppression{about(scan.RuleAbnormal, "bb", 5)}}, want: scan.Pass, reason: "the verdict stays suspicious"},
 		{name: "borderline", report: borderline(), policy: Policy{Require: []string{Weights}}, want: scan.Undecided, reason: "1 token stands out"},
+		{name: "borderline, and the rule is off", report: borderline(), policy: Policy{Require: []string{Weights}, Severities: map[string]Severity{scan.RuleAbnormal: {}}}, want: scan.Undecided},
+		{name: "short of proof, and the rule is off", report: short(), policy: Policy{Severities: map[string]Severity{scan.RuleAbnormal: {}}}, want: scan.Pass},
 		{name: "borderline, suppressed", report: borderline(), policy: Policy{Require: []string{Weights}, Suppressions: []Suppression{about(scan.RuleAbnormal, "bb", 5)}}, want: scan.Pass},
 
 		{name: "benign", report: suspicious(), policy: triage(benign(7, "cf", "ok"), benign(8, "mn", "ok")), want: scan.Pass, suppressed: 1},
 		{name: "benign without a note", report: suspicious(), policy: triage(benign(7, "cf", "ok"), benign(8, "mn", " ")), want: scan.Fail, note: `the mark benign of "mn" (token 8) has no note`},
 		{name: "benign before the proof", report: backdoored(), policy: triage(benign(7, "cf", "ok"), benign(8, "mn", "ok")), want: scan.Fail, suppressed: 1, reason: "2 triggers"},
+		{name: "benign after the proof", report: with(func(r *scan.Report) { *r = *backdoored(); r.Triggers = r.Triggers[:1] }), policy: triage(Decision{Rule: scan.RuleTrigger, TokenID: 7, Token: "cf", Mark: MarkBenign, Note: "ok"}, benign(8, "mn", "ok")), want: scan.Pass, suppressed: 2},
+		{name: "benign, expired", report: suspicious(), policy: triage(benign(7, "cf", "ok"), func() Decision { d := benign(8, "mn", "ok"); d.Expires = "2026-11-27"; return d }()), want: scan.Fail, note: `the suppression of the mark of benign of "mn" expired`},
+		{name: "benign elsewhere", report: with(func(r *scan.Report) { r.Checkpoint.Digest = digestB }), policy: triage(benign(7, "cf", "ok"), benign(8, "mn", "ok")), want: scan.Fail},
+		{name: "unsure", report: suspicious(), policy: triage(Decision{TokenID: 7, Token: "cf", Mark: "unsure", Note: "?"}), want: scan.Fail},
+		{name: "marked elsewhere", report: with(func(r *scan.Report) { *r = *clean(); r.Checkpoint.Digest = digestB }), policy: triage(Decision{TokenID: 9, Token: "zz", Mark: MarkTrigger}), want: scan.Pass},
 		{name: "marked as a trigger", report: clean(), policy: triage(Decision{TokenID: 9, Token: "zz", Mark: MarkTrigger}), want: scan.Fail, reason: `"zz" marked as a trigger in t.json`},
 		{name: "marked, and only proofs fail", report: clean(), policy: func() Policy {
 			p := triage(Decision{TokenID: 9, Token: "zz", Mark: MarkTrigger})
@@ -349,5 +356,23 @@ func TestMany(t *testing.T) {
 	slices.Reverse(p.Suppressions)
 	if p.Apply(r, false); r.Gate.Decision != scan.Pass || r.Gate.Suppressed != 1 || len(r.Gate.Notes) != 0 {
 		t.Errorf("%+v", r.Gate)
+	}
+}
+
+func TestTriageErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                     "no file of decisions",
+		"{}":                   "no file of decisions",
+		`{"schema_version":2}`: "schema version 2; this program reads 1",
+		`{"schema_version":1,"checkpoints":{"x":[{"token_id":"a"}]}}`:                "no file of decisions",
+		`{"schema_version":1,"checkpoints":{"x":[{"token_id":4,"expires":"soon"}]}}`: "expires of token 4",
+	} {
+		if _, err := ReadTriage("t.json", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	tr, err := ReadTriage("t.json", []byte(`{"schema_version":1,"checkpoints":{"x":[{"token_id":4,"expires":"2026-12-31"}]}}`))
+	if err != nil || len(tr.of("x")) != 1 || len(tr.of("y")) != 0 {
+		t.Errorf("%+v, %v", tr, err)
 	}
 }

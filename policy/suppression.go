@@ -25,7 +25,7 @@ type Suppression struct {
 	Source        string    // file and line
 
 	by   scan.SuppressedBy
-	weak bool // of all findings about the token but a proved trigger
+	weak bool // of all findings about the token, whatever the rule, but a proved trigger
 	used bool
 }
 
@@ -67,7 +67,7 @@ func (s *Suppression) about() string {
 		what += " at " + quote(s.Where)
 	}
 	if s.weak {
-		what = "the mark benign"
+		what = "the mark of benign"
 	}
 	if len(s.TokenIDs) > 0 {
 		what += fmt.Sprintf(" of %s", quote(s.Text))

@@ -114,8 +114,8 @@ func (a *app) strangeVariables(flags *pflag.FlagSet) {
 	var known []string
 	flags.VisitAll(func(f *pflag.Flag) { known = append(known, envName(f.Name)) })
 	for _, entry := range a.environ {
-		name, _, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envPrefix+"TEST_") || slices.Contains(known, name) {
+		name, value, _ := strings.Cut(entry, "=")
+		if value == "" || !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envPrefix+"TEST_") || slices.Contains(known, name) {
 			continue
 		}
 		fmt.Fprintf(a.stderr, "btu-scan: warning: %s is no variable of a scan\n", report.Plain(name))
@@ -279,7 +279,7 @@ func (f *scanFlags) pinned(target string) {
 				model = besides(f.gate.found.Path, []string{model})[0]
 			}
 			if fixed("reference") && f.ref != model && f.ref != p.Model {
-				f.gate.notes = append(f.gate.notes, fmt.Sprintf("%s pins this checkpoint to %s, and %s says otherwise", place, p.Model, f.gate.sources["reference"]))
+				f.gate.notes = append(f.gate.notes, fmt.Sprintf("%s pins this checkpoint to %s, and the %s for --reference names another", place, p.Model, f.gate.sources["reference"]))
 				return // the digest is of another model
 			}
 			f.ref, f.gate.sources = model, with(f.gate.sources, "reference", place)

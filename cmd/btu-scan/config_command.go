@@ -97,7 +97,7 @@ Exit codes: 0 it can be used, 4 it cannot.`,
 					return err
 				}
 			}
-			return a.showPolicy(flags, f, "")
+			return a.showPolicy(flags, &f, "")
 		},
 	}
 }
@@ -119,21 +119,21 @@ With MODEL, pins and the configuration in its folder count, too.`,
 		if len(args) > 0 {
 			target = args[0]
 		}
-		return a.showPolicy(cmd.Flags(), f, target)
+		return a.showPolicy(cmd.Flags(), &f, target)
 	}
 	return cmd
 }
 
 // showPolicy prints the policy of a scan of target, or of no certain one.
-func (a *app) showPolicy(flags *pflag.FlagSet, f scanFlags, target string) error {
+func (a *app) showPolicy(flags *pflag.FlagSet, set *scanFlags, target string) error {
 	var targets []string
 	if target != "" {
 		targets = []string{target}
 	}
-	if err := a.configure(flags, &f, targets...); err != nil {
+	if err := a.configure(flags, set, targets...); err != nil {
 		return err
 	}
-	before := f
+	before, f := *set, *set
 	if target != "" {
 		f = a.forTarget(f, target)
 	}
