@@ -28,6 +28,8 @@ func samples() []sample {
 		{"clean", clean()},
 		{"partial", partial()},
 		{"multi-label", multiLabel()},
+		{"accepted", looked()},
+		{"partly", partly()},
 	}
 }
 

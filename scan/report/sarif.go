@@ -350,7 +350,9 @@ func (s *sarifWriter) suppressions(i issue) (all []sarifSuppression, state strin
 		known += bit(x.By == scan.ByBaseline)
 		if i.suppressed && len(all) < sarifTokens {
 			text := Plain(clip(x.Justification, sarifMessage/2) + " (" + clip(x.Source, sarifNameBytes) + ")")
-			all = append(all, sarifSuppression{"external", "accepted", text})
+			if s := (sarifSuppression{"external", "accepted", text}); !slices.Contains(all, s) { // they are distinct
+				all = append(all, s)
+			}
 		}
 	}
 	if s.Gate != nil && slices.ContainsFunc(s.Gate.Policy, func(f scan.PolicyFile) bool { return f.Kind == scan.PolicyBaseline }) {
