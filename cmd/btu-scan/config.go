@@ -111,16 +111,17 @@ func besides(file string, paths []string) (all []string) {
 // strangeVariables warns of variables that look like a flag's and are not: a
 // mistyped name must not pass for a setting.
 func (a *app) strangeVariables(flags *pflag.FlagSet) {
-	var known []string
-	flags.VisitAll(func(f *pflag.Flag) { known = append(known, envName(f.Name)) })
+	var known []string // without the prefix, which all names are alike in
+	flags.VisitAll(func(f *pflag.Flag) { known = append(known, strings.TrimPrefix(envName(f.Name), envPrefix)) })
 	for _, entry := range a.environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if value == "" || !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, envPrefix+"TEST_") || slices.Contains(known, name) {
+		short, ok := strings.CutPrefix(name, envPrefix)
+		if value == "" || !ok || strings.HasPrefix(short, "TEST_") || slices.Contains(known, short) {
 			continue
 		}
 		fmt.Fprintf(a.stderr, "btu-scan: warning: %s is no variable of a scan\n", report.Plain(name))
-		if near := policy.Nearest(name, known); near != "" {
-			fmt.Fprintf(a.stderr, "btu-scan: hint: did you mean %s?\n", near)
+		if near := policy.Nearest(short, known); near != "" {
+			fmt.Fprintf(a.stderr, "btu-scan: hint: did you mean %s?\n", envPrefix+near)
 		}
 	}
 }
