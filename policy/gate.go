@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/scan/report"
 )
@@ -31,7 +32,7 @@ type Policy struct {
 // NeedsDigest reports whether the policy can apply to a checkpoint only where
 // its digest is known.
 func (p *Policy) NeedsDigest() bool {
-	return len(p.Suppressions) > 0 || p.Triage != nil && len(p.Triage.Decisions) > 0
+	return len(p.Suppressions) > 0 || p.Triage != nil && len(p.Triage.Checkpoints) > 0
 }
 
 // Apply marks what does not count in r and sets its gate. unfinished says that
@@ -77,6 +78,12 @@ func (g *gate) note(format string, args ...any) {
 	g.out.Notes = append(g.out.Notes, fmt.Sprintf(format, args...))
 }
 
+// expired notes what is over.
+func (g *gate) expired(format string, args ...any) {
+	g.over = append(g.over, fmt.Sprintf(format, args...))
+	g.note(format, args...)
+}
+
 // active picks the suppressions of this checkpoint that are not expired.
 func (g *gate) active() {
 	if g.Checkpoint.Digest == "" {
@@ -92,11 +99,11 @@ func (g *gate) active() {
 	}
 	for _, d := range g.Triage.of(g.Checkpoint.Digest) {
 		switch {
-		case d.Mark != MarkBenign:
+		case d.Mark != triagefile.MarkBenign:
 		case strings.TrimSpace(d.Note) == "":
 			g.note("%s: the mark benign of %q (token %d) has no note, so it does not count", g.Triage.Path, d.Token, d.TokenID)
 		default:
-			g.admit(d.suppression(g.Checkpoint.Digest, g.Triage.Path))
+			g.admit(suppression(d, g.Checkpoint.Digest, g.Triage.Path))
 		}
 	}
 }
@@ -105,9 +112,7 @@ func (g *gate) admit(s *Suppression) {
 	switch {
 	case s.Checkpoint != g.Checkpoint.Digest:
 	case s.expired(g.Now):
-		note := fmt.Sprintf("%s: the suppression of %s expired after %s and does not count", s.Source, s.about(), s.Expires.Format(time.DateOnly))
-		g.over = append(g.over, note)
-		g.out.Notes = append(g.out.Notes, note)
+		g.expired("%s: the suppression of %s expired after %s and does not count", s.Source, s.about(), s.Expires.Format(time.DateOnly))
 	default:
 		g.valid = append(g.valid, s)
 	}
@@ -244,7 +249,11 @@ func (g *gate) marked() (reasons []string) {
 	var ids []int
 	var names []string
 	for _, d := range g.Triage.of(g.Checkpoint.Digest) {
-		if d.Mark == MarkTrigger {
+		switch {
+		case d.Mark != triagefile.MarkTrigger:
+		case d.Expired(g.Now):
+			g.expired("%s: the mark of trigger of %q (token %d) expired after %s and does not count", g.Triage.Path, d.Token, d.TokenID, d.Expires)
+		default:
 			ids = append(ids, d.TokenID)
 			names = append(names, fmt.Sprintf("%q", d.Token))
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/scan"
 )
 
@@ -138,14 +139,15 @@ func TestApply(t *testing.T) {
 		{name: "benign", report: suspicious(), policy: triage(benign(7, "cf", "ok"), benign(8, "mn", "ok")), want: scan.Pass, suppressed: 1},
 		{name: "benign without a note", report: suspicious(), policy: triage(benign(7, "cf", "ok"), benign(8, "mn", " ")), want: scan.Fail, note: `the mark benign of "mn" (token 8) has no note`},
 		{name: "benign before the proof", report: backdoored(), policy: triage(benign(7, "cf", "ok"), benign(8, "mn", "ok")), want: scan.Fail, suppressed: 1, reason: "2 triggers"},
-		{name: "benign after the proof", report: with(func(r *scan.Report) { *r = *backdoored(); r.Triggers = r.Triggers[:1] }), policy: triage(Decision{Rule: scan.RuleTrigger, TokenID: 7, Token: "cf", Mark: MarkBenign, Note: "ok"}, benign(8, "mn", "ok")), want: scan.Pass, suppressed: 2},
-		{name: "benign, expired", report: suspicious(), policy: triage(benign(7, "cf", "ok"), func() Decision { d := benign(8, "mn", "ok"); d.Expires = "2026-11-27"; return d }()), want: scan.Fail, note: `the suppression of the mark of benign of "mn" expired`},
+		{name: "benign after the proof", report: with(func(r *scan.Report) { *r = *backdoored(); r.Triggers = r.Triggers[:1] }), policy: triage(triagefile.Decision{Rule: scan.RuleTrigger, TokenID: 7, Token: "cf", Mark: triagefile.MarkBenign, Note: "ok"}, benign(8, "mn", "ok")), want: scan.Pass, suppressed: 2},
+		{name: "benign, expired", report: suspicious(), policy: triage(benign(7, "cf", "ok"), func() triagefile.Decision { d := benign(8, "mn", "ok"); d.Expires = "2026-11-27"; return d }()), want: scan.Fail, note: `the suppression of the mark of benign of "mn" expired`},
 		{name: "benign elsewhere", report: with(func(r *scan.Report) { r.Checkpoint.Digest = digestB }), policy: triage(benign(7, "cf", "ok"), benign(8, "mn", "ok")), want: scan.Fail},
-		{name: "unsure", report: suspicious(), policy: triage(Decision{TokenID: 7, Token: "cf", Mark: "unsure", Note: "?"}), want: scan.Fail},
-		{name: "marked elsewhere", report: with(func(r *scan.Report) { *r = *clean(); r.Checkpoint.Digest = digestB }), policy: triage(Decision{TokenID: 9, Token: "zz", Mark: MarkTrigger}), want: scan.Pass},
-		{name: "marked as a trigger", report: clean(), policy: triage(Decision{TokenID: 9, Token: "zz", Mark: MarkTrigger}), want: scan.Fail, reason: `"zz" marked as a trigger in t.json`},
+		{name: "unsure", report: suspicious(), policy: triage(triagefile.Decision{TokenID: 7, Token: "cf", Mark: "unsure", Note: "?"}), want: scan.Fail},
+		{name: "marked elsewhere", report: with(func(r *scan.Report) { *r = *clean(); r.Checkpoint.Digest = digestB }), policy: triage(triagefile.Decision{TokenID: 9, Token: "zz", Mark: triagefile.MarkTrigger}), want: scan.Pass},
+		{name: "marked as a trigger", report: clean(), policy: triage(triagefile.Decision{TokenID: 9, Token: "zz", Mark: triagefile.MarkTrigger}), want: scan.Fail, reason: `"zz" marked as a trigger in t.json`},
+		{name: "marked, expired", report: clean(), policy: triage(triagefile.Decision{TokenID: 9, Token: "zz", Mark: triagefile.MarkTrigger, Expires: "2026-11-27"}), want: scan.Pass, note: "the mark of trigger of \"zz\" (token 9) expired after 2026-11-27"},
 		{name: "marked, and only proofs fail", report: clean(), policy: func() Policy {
-			p := triage(Decision{TokenID: 9, Token: "zz", Mark: MarkTrigger})
+			p := triage(triagefile.Decision{TokenID: 9, Token: "zz", Mark: triagefile.MarkTrigger})
 			p.FailOn = "backdoored"
 			return p
 		}(), want: scan.Fail},
@@ -187,12 +189,12 @@ func borderline() *scan.Report {
 	})
 }
 
-func benign(id int, token, note string) Decision {
-	return Decision{TokenID: id, Token: token, Mark: MarkBenign, Note: note, Rule: scan.RuleAbnormal}
+func benign(id int, token, note string) triagefile.Decision {
+	return triagefile.Decision{TokenID: id, Token: token, Mark: triagefile.MarkBenign, Note: note, Rule: scan.RuleAbnormal}
 }
 
-func triage(all ...Decision) Policy {
-	return Policy{Triage: &Triage{Path: "t.json", Decisions: map[string][]Decision{digestA: all}}}
+func triage(all ...triagefile.Decision) Policy {
+	return Policy{Triage: &Triage{"t.json", &triagefile.File{Checkpoints: map[string][]triagefile.Decision{digestA: all}}}}
 }
 
 // TestMarks: what does not count is in the report, with the reason.
@@ -359,20 +361,14 @@ func TestMany(t *testing.T) {
 	}
 }
 
-func TestTriageErrors(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                     "no file of decisions",
-		"{}":                   "no file of decisions",
-		`{"schema_version":2}`: "schema version 2; this program reads 1",
-		`{"schema_version":1,"checkpoints":{"x":[{"token_id":"a"}]}}`:                "no file of decisions",
-		`{"schema_version":1,"checkpoints":{"x":[{"token_id":4,"expires":"soon"}]}}`: "expires of token 4",
-	} {
-		if _, err := ReadTriage("t.json", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", text, err)
-		}
-	}
+func TestReadTriage(t *testing.T) {
 	tr, err := ReadTriage("t.json", []byte(`{"schema_version":1,"checkpoints":{"x":[{"token_id":4,"expires":"2026-12-31"}]}}`))
-	if err != nil || len(tr.of("x")) != 1 || len(tr.of("y")) != 0 {
+	if err != nil || len(tr.of("x")) != 1 || len(tr.of("y")) != 0 || len((*Triage)(nil).of("x")) != 0 {
 		t.Errorf("%+v, %v", tr, err)
+	}
+	for _, text := range []string{"", "{}", `{"schema_version":2}`} {
+		if _, err := ReadTriage("t.json", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), "t.json: no file of decisions that can be used: ") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }

@@ -170,7 +170,7 @@ func (c *junitCase) decide(r *scan.Report, k check, all []issue, skipped, unfini
 		failed = orNone(r.Gate.Reasons)
 	case k == checkVerdict && r.Gate != nil && r.Gate.Decision == scan.Undecided && r.Gate.Suppressed > 0:
 		unfinished = headline(r.Verdict) + ", and what does not count leaves it undecided: " + strings.Join(orNone(r.Gate.Reasons), "; ")
-	case k == checkVerdict && (r.Verdict == scan.Suspicious || r.Verdict == scan.Backdoored) :
+	case k == checkVerdict && (r.Verdict == scan.Suspicious || r.Verdict == scan.Backdoored):
 		first = issue{rule: string(r.Verdict), message: string(r.Verdict) + ": " + orNone(r.Reasons)[0]}
 		failed = orNone(r.Reasons)
 	}
