@@ -29,10 +29,26 @@ type Policy struct {
 	Now   time.Time
 }
 
-// NeedsDigest reports whether the policy can apply to a checkpoint only where
-// its digest is known.
-func (p *Policy) NeedsDigest() bool {
-	return len(p.Suppressions) > 0 || p.Triage != nil && len(p.Triage.Checkpoints) > 0
+// NeedsDigest reports whether the policy may say something about a checkpoint of
+// that many tensor files, which only its digest can tell.
+func (p *Policy) NeedsDigest(files int) bool {
+	prefix := "sha256:"
+	if files > 1 {
+		prefix = "shards-" + prefix
+	}
+	for i := range p.Suppressions {
+		if strings.HasPrefix(p.Suppressions[i].Checkpoint, prefix) {
+			return true
+		}
+	}
+	if p.Triage != nil {
+		for digest := range p.Triage.Checkpoints {
+			if strings.HasPrefix(digest, prefix) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Apply marks what does not count in r and sets its gate. unfinished says that
@@ -87,8 +103,8 @@ func (g *gate) expired(format string, args ...any) {
 // active picks the suppressions of this checkpoint that are not expired.
 func (g *gate) active() {
 	if g.Checkpoint.Digest == "" {
-		if g.NeedsDigest() {
-			g.note("the checkpoint's digest is not known, so no suppression applies")
+		if g.NeedsDigest(1) || g.NeedsDigest(2) {
+			g.note("no suppression or decision is about these files")
 		}
 		return
 	}

@@ -95,7 +95,7 @@ func TestApply(t *testing.T) {
 		{name: "another id", report: suspicious(), policy: Policy{Suppressions: []Suppression{cf, about(scan.RuleAbnormal, "mn", 9)}}, want: scan.Fail, note: "matches nothing"},
 		{name: "another rule", report: suspicious(), policy: Policy{Suppressions: []Suppression{cf, about(scan.RuleReplaced, "mn", 8)}}, want: scan.Fail, note: "matches nothing"},
 		{name: "another checkpoint", report: suspicious(), policy: Policy{Suppressions: []Suppression{cf, change(mn, func(s *Suppression) { s.Checkpoint = digestB })}}, want: scan.Fail},
-		{name: "no digest", report: with(func(r *scan.Report) { r.Checkpoint.Digest = "" }), policy: Policy{Suppressions: []Suppression{cf, mn}}, want: scan.Fail, note: "digest is not known"},
+		{name: "no digest", report: with(func(r *scan.Report) { r.Checkpoint.Digest = "" }), policy: Policy{Suppressions: []Suppression{cf, mn}}, want: scan.Fail, note: "no suppression or decision is about these files"},
 		{name: "last day", report: suspicious(), policy: Policy{Suppressions: []Suppression{cf, change(mn, func(s *Suppression) { s.Expires = time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC) })}}, want: scan.Pass, suppressed: 1},
 		{name: "day after", report: suspicious(), policy: Policy{Suppressions: []Suppression{cf, change(mn, func(s *Suppression) { s.Expires = time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC) })}}, want: scan.Fail, note: "expired after 2026-11-27"},
 		{name: "unused", report: clean(), policy: Policy{Suppressions: []Suppression{cf}}, want: scan.Pass, note: "matches nothing"},

@@ -142,7 +142,10 @@ func (a *app) findConfig(f *scanFlags, targets []string) error {
 		}
 		for _, target := range targets {
 			if belongs(path, target) {
-				return nil // forTarget takes of it what is stricter
+				if !sameFile(path, filepath.Join(folderOf(target), policy.FileName)) { // of which forTarget takes what is stricter
+					f.gate.notes = append(f.gate.notes, path+" lies inside the checkpoint's folder, so it is ignored (--config "+path+" trusts it)")
+				}
+				return nil
 			}
 		}
 	}

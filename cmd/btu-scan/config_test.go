@@ -97,11 +97,21 @@ func TestBelongs(t *testing.T) {
 
 // TestPolicyWithoutDigest: what needs no digest reads no file for it.
 func TestPolicyWithoutDigest(t *testing.T) {
-	if (&policy.Policy{Baseline: &policy.Baseline{}}).NeedsDigest() {
-		t.Error("a baseline needs a digest")
-	}
-	if !(&policy.Policy{Suppressions: make([]policy.Suppression, 1)}).NeedsDigest() {
-		t.Error("a suppression needs none")
+	for _, tc := range []struct {
+		name   string
+		policy policy.Policy
+		files  int
+		want   bool
+	}{
+		{"nothing", policy.Policy{}, 1, false},
+		{"a baseline", policy.Policy{Baseline: &policy.Baseline{}}, 1, false},
+		{"a suppression", policy.Policy{Suppressions: []policy.Suppression{{Checkpoint: "sha256:00"}}}, 1, true},
+		{"a suppression of a file, for shards", policy.Policy{Suppressions: []policy.Suppression{{Checkpoint: "sha256:00"}}}, 2, false},
+		{"a suppression of shards", policy.Policy{Suppressions: []policy.Suppression{{Checkpoint: "shards-sha256:00"}}}, 2, true},
+	} {
+		if got := tc.policy.NeedsDigest(tc.files); got != tc.want {
+			t.Errorf("%s: %t", tc.name, got)
+		}
 	}
 }
 

@@ -40,8 +40,9 @@ type scanFlags struct {
 	rename func(*scan.Report)
 	// near are tokens to try as triggers before the suspects. Optional.
 	near []int
-	// digest says that the report needs the checkpoint's.
-	digest bool
+	// digest says whether the report needs the digest of a checkpoint of so many
+	// tensor files. Optional.
+	digest func(files int) bool
 	// observe is told what is known so far; the report is not changed any more.
 	// Optional.
 	observe func(*scan.Report)
@@ -94,7 +95,7 @@ func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
 	if err != nil {
 		return err
 	}
-	f.digest = gate.NeedsDigest()
+	f.digest = gate.NeedsDigest
 	// A scan keeps little and ends soon: collecting garbage at the default pace
 	// costs a tenth of its time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
@@ -186,7 +187,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	names.Go(func() { _, _ = ck.Vocabulary() }) // an error is seen when they are used
 	defer names.Wait()
 	describe(r, ck)
-	if f.digest {
+	if f.digest != nil && f.digest(len(ck.Files())) {
 		if r.Checkpoint.Digest, err = ck.Digest(ctx); err != nil {
 			return judge(err)
 		}
