@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -258,6 +259,12 @@ func TestTighten(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
+	example, err := os.ReadFile("../cmd/btu-scan/btu-scan.example.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(example)
+	f.Add([]byte(strings.ReplaceAll(string(example), "\n# ", "\n")))
 	for _, s := range []string{
 		"", "fail-on: never", "suppressions:\n  - {checkpoint: '" + digestA + "', rule: BTU002, token-ids: [1], text: cf, justification: x, expires: 2026-12-31}",
 		"reference:\n  pins:\n    - match: a*\n      model: b", "severity: {BTU002: off}", "a: &a [*a]", "<<: *x", "? - a", "{[}]", "- - - -", "a: |\n b\n c", "a: >-\n b", "\x00", "\xff\xfe", "a: \"\\u0000\\x1b\"",
