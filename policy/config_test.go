@@ -115,7 +115,7 @@ func TestParseErrors(t *testing.T) {
 	for _, tc := range []struct{ text, where, want, hint string }{
 		{"fail_on: never", "1:1", `unknown key "fail_on"`, "did you mean fail-on?"},
 		{"\n  colour: red", "2:3", `unknown key "colour"`, "one of baseline, budget"},
-		{"reference:\n  modle: x", "2:3", `unknown key "modle" in reference`, "did you mean model?"},
+		{"reference:\n  modell: x", "2:3", `unknown key "modell" in reference`, "did you mean model?"},
 		{"fail-on: suspicous", "1:10", `fail-on: "suspicous" is none of suspicious, backdoored, never`, "did you mean suspicious?"},
 		{"fail-on: [never]", "1:10", "fail-on is a list, want a single value", ""},
 		{"fail-on: never\nfail-on: suspicious", "2:1", "", ""},

@@ -77,24 +77,24 @@ func issues(r *scan.Report) []issue {
 
 // suspects adds the tokens that make a checkpoint suspicious without a finding,
 // those first that count.
-func (v *issue) suspects(r *scan.Report) {
+func (i *issue) suspects(r *scan.Report) {
 	var out []scan.Suspect
 	add := func(s scan.Suspect) {
-		if len(v.tokens) < maxList {
-			v.tokens = append(v.tokens, s.TokenID)
-			v.suppressions = append(v.suppressions, s.Suppressions...)
+		if len(i.tokens) < maxList {
+			i.tokens = append(i.tokens, s.TokenID)
+			i.suppressions = append(i.suppressions, s.Suppressions...)
 		}
 	}
 	for _, s := range r.Suspects {
 		switch {
-		case s.Status == scan.StatusNatural || s.Behaviour == nil || s.Behaviour.Explained:
+		case !scan.Suspected(&s):
 		case len(s.Suppressions) > 0:
 			out = append(out, s)
 		default:
 			add(s)
 		}
 	}
-	v.suppressed = len(v.tokens) == 0 && len(out) > 0 && r.Gate != nil && r.Gate.Decision == scan.Pass
+	i.suppressed = len(i.tokens) == 0 && len(out) > 0 && r.Gate != nil && r.Gate.Decision == scan.Pass
 	for _, s := range out {
 		add(s)
 	}
