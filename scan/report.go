@@ -21,6 +21,7 @@ type Report struct {
 	Unsafe        []Unsafe           `json:"unsafe"`
 	Warnings      []string           `json:"warnings"`
 	Repair        *Repair            `json:"repair,omitempty"` // null where none is known of
+	Gate          *Gate              `json:"gate,omitempty"`   // nil where no gate was asked
 	TimingsMS     map[string]float64 `json:"timings_ms"`
 }
 
@@ -34,7 +35,8 @@ type Tool struct {
 type Checkpoint struct {
 	Path         string     `json:"path"`
 	Format       string     `json:"format"`
-	SHA256       string     `json:"sha256,omitempty"`
+	SHA256       string     `json:"sha256,omitempty"` // of a single tensor file
+	Digest       string     `json:"digest,omitempty"` // of all tensor files, as suppressions name it; where they were asked for
 	Architecture string     `json:"architecture"`
 	DType        string     `json:"dtype"`
 	Embedding    *Embedding `json:"embedding"` // null where none was found
@@ -161,6 +163,9 @@ type Suspect struct {
 	Behaviour *Behaviour    `json:"behaviour"` // null where it was not gathered
 	Status    SuspectStatus `json:"status"`
 	Notes     []string      `json:"notes,omitempty"`
+	// Suppressions say why the token does not count, where without a finding it
+	// makes a checkpoint suspicious or keeps it from being clean.
+	Suppressions []Suppression `json:"suppressions,omitempty"`
 }
 
 // WeightStats is how one row moved against its reference row.
@@ -237,6 +242,9 @@ type Trigger struct {
 	ExplainedShare float64 `json:"explained_share"`
 	FoundBy        string  `json:"found_by"` // weights, vocabulary, structure, phrase or user
 	Place          string  `json:"place"`    // where in a text: anywhere, front or back
+
+	Suppressed   bool          `json:"suppressed,omitempty"` // a gate does not count it
+	Suppressions []Suppression `json:"suppressions,omitempty"`
 }
 
 // Rules of the findings about the weights. Ids are stable.
@@ -245,6 +253,7 @@ const (
 	RuleAbnormal  = "BTU002" // abnormal embedding rows
 	RuleEdited    = "BTU003" // rows changed while nothing else did
 	RuleReplaced  = "BTU004" // rows are copies of other rows
+	RuleMarked    = "BTU005" // tokens that a reviewer marked as triggers
 	RuleReference = "BTU010" // reference mismatch
 )
 
@@ -268,6 +277,10 @@ type Finding struct {
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
 	TokenIDs []int    `json:"token_ids"`
+
+	SeverityWas  Severity      `json:"severity_was,omitempty"` // before a policy changed it
+	Suppressed   bool          `json:"suppressed,omitempty"`   // whole: a gate does not count it
+	Suppressions []Suppression `json:"suppressions,omitempty"` // of all or some of its tokens
 }
 
 // Unsafe is a finding about the files themselves.
@@ -276,4 +289,8 @@ type Unsafe struct {
 	Severity Severity `json:"severity"`
 	Where    string   `json:"where"`
 	Detail   string   `json:"detail"`
+
+	SeverityWas  Severity      `json:"severity_was,omitempty"` // before a policy changed it
+	Suppressed   bool          `json:"suppressed,omitempty"`   // a gate does not count it
+	Suppressions []Suppression `json:"suppressions,omitempty"`
 }

@@ -50,12 +50,20 @@ func suspicions(r *Report) (reasons []string) {
 			}
 		}
 	}
-	for _, s := range r.Suspects {
-		if b := s.Behaviour; b != nil && s.Status != StatusNatural && !b.Explained && b.FlipRate >= suspiciousRate {
+	for i := range r.Suspects {
+		if s := &r.Suspects[i]; Suspected(s) {
+			b := s.Behaviour
 			reasons = append(reasons, fmt.Sprintf("%q moved unusually far and turns %.0f %% of texts to %q, short of proof", s.Token, 100*b.FlipRate, b.TargetLabel))
 		}
 	}
 	return reasons
+}
+
+// Suspected reports whether a suspect makes a checkpoint suspicious by its
+// behaviour, though that falls short of proof and is no finding.
+func Suspected(s *Suspect) bool {
+	b := s.Behaviour
+	return b != nil && s.Status != StatusNatural && !b.Explained && b.FlipRate >= suspiciousRate
 }
 
 // suspiciousRate is the flip rate from which a token that stands out by weight

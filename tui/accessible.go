@@ -13,6 +13,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/scan/report"
 )
@@ -63,7 +64,7 @@ func Accessible(ctx context.Context, b Backend, opt Options) error {
 	m.x = newIndex(m.rows, r.Suspects)
 	if digest, err := b.Digest(ctx); err != nil {
 		m.decisionsWait = err.Error()
-	} else if t, err := ReadTriage(opt.Triage); err != nil {
+	} else if t, err := triagefile.Read(opt.Triage); err != nil {
 		m.decisionsWait = err.Error()
 	} else {
 		m.decided.adopt(digest, t)
@@ -266,9 +267,9 @@ func (p *plainly) decide(s *scan.Suspect, name, note string) {
 		p.line("nothing can be decided: %s", plain(p.m.decisionsWait))
 		return
 	}
-	d := Decision{Mark: Mark(name), Note: report.Plain(strings.TrimSpace(note))}
+	d := decision{Mark: triagefile.Mark(name), Note: report.Plain(strings.TrimSpace(note))}
 	if name == "clear" {
-		d = Decision{}
+		d = decision{}
 	}
 	d.TokenID, d.Token, d.Rule = s.TokenID, report.Plain(s.Token), p.m.rule(s.TokenID)
 	p.m.decided.put(d)
@@ -289,7 +290,7 @@ func (p *plainly) repair(ctx context.Context, read func() (string, bool)) {
 		return
 	}
 	rep := &p.m.repair
-	order := Order{Report: p.m.report, Tokens: p.m.decided.marked(MarkTrigger), Benign: p.m.decided.marked(MarkBenign), Out: rep.out}
+	order := Order{Report: p.m.report, Tokens: p.m.decided.marked(triagefile.MarkTrigger), Benign: p.m.decided.marked(triagefile.MarkBenign), Out: rep.out}
 	plan, err := p.m.b.Plan(ctx, order)
 	if rep.plan = plan; err != nil {
 		rep.planFailed(err)

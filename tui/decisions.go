@@ -1,87 +1,22 @@
 package tui
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/btu-scan/btu-scan/internal/atomicfile"
+	"github.com/btu-scan/btu-scan/internal/triagefile"
 )
 
-// TriageVersion is the version of the triage file. Fields are only ever added to
-// a version.
-const TriageVersion = 1
-
-// maxTriage caps the bytes of a triage file that is read.
-const maxTriage = 64 << 20
-
-// A Mark is what the user calls a token.
-type Mark string
-
-// The marks.
-const (
-	MarkTrigger Mark = "trigger"
-	MarkBenign  Mark = "benign"
-	MarkUnsure  Mark = "unsure"
-)
-
-// A Decision is what the user says of a token of a checkpoint.
-type Decision struct {
-	Rule    string    `json:"rule,omitempty"` // of the finding that it was about
-	TokenID int       `json:"token_id"`
-	Token   string    `json:"token"`
-	Mark    Mark      `json:"mark,omitempty"` // none: only a note
-	Note    string    `json:"note,omitempty"`
-	Time    time.Time `json:"time"`
-}
-
-// A Triage is the file of decisions.
-type Triage struct {
-	SchemaVersion int `json:"schema_version"`
-	// Checkpoints holds the decisions by the digest of what they are about.
-	Checkpoints map[string][]Decision `json:"checkpoints"`
-}
-
-// ReadTriage reads a file of decisions; one that is not there is empty.
-func ReadTriage(path string) (*Triage, error) {
-	t := &Triage{SchemaVersion: TriageVersion, Checkpoints: map[string][]Decision{}}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return t, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxTriage+1))
-	if err != nil {
-		return nil, err
-	}
-	var read Triage
-	if err := json.Unmarshal(data, &read); err != nil || len(data) > maxTriage {
-		return nil, fmt.Errorf("no file of decisions, so it is left as it is: %s", path)
-	}
-	if read.SchemaVersion != TriageVersion {
-		return nil, fmt.Errorf("schema version %d, not %d, so it is left as it is: %s", read.SchemaVersion, TriageVersion, path)
-	}
-	if read.Checkpoints != nil {
-		t.Checkpoints = read.Checkpoints
-	}
-	return t, nil
-}
+// A decision is an entry of the triage file.
+type decision = triagefile.Decision
 
 // decisions are those about one checkpoint.
 type decisions struct {
 	path   string
 	digest string
-	byID   map[int]Decision
+	byID   map[int]decision
 	undo   []change
 	now    func() time.Time
 
@@ -93,27 +28,27 @@ type decisions struct {
 // A change can be taken back.
 type change struct {
 	id     int
-	before Decision // zero for none
+	before decision // zero for none
 	had    bool
 }
 
 func newDecisions(path string) *decisions {
-	return &decisions{path: path, byID: map[int]Decision{}, now: time.Now, mu: &sync.Mutex{}, saves: new(int)}
+	return &decisions{path: path, byID: map[int]decision{}, now: time.Now, mu: &sync.Mutex{}, saves: new(int)}
 }
 
 // adopt takes over what the file holds, unless it is about what is known already.
-func (d *decisions) adopt(digest string, t *Triage) {
+func (d *decisions) adopt(digest string, t *triagefile.File) {
 	if d.digest == digest {
 		return
 	}
-	d.digest, d.byID, d.undo = digest, map[int]Decision{}, nil
+	d.digest, d.byID, d.undo = digest, map[int]decision{}, nil
 	for _, x := range t.Checkpoints[digest] {
 		d.byID[x.TokenID] = x
 	}
 }
 
 // put records a decision; one that says nothing is removed.
-func (d *decisions) put(x Decision) {
+func (d *decisions) put(x decision) {
 	before, had := d.byID[x.TokenID]
 	d.undo = append(d.undo, change{x.TokenID, before, had})
 	x.Time = d.now().UTC().Truncate(time.Second)
@@ -140,7 +75,7 @@ func (d *decisions) back() (id int, ok bool) {
 }
 
 // marked are the tokens with a mark, ascending.
-func (d *decisions) marked(m Mark) (ids []int) {
+func (d *decisions) marked(m triagefile.Mark) (ids []int) {
 	for id, x := range d.byID {
 		if x.Mark == m {
 			ids = append(ids, id)
@@ -153,11 +88,7 @@ func (d *decisions) marked(m Mark) (ids []int) {
 // save returns a function that writes the decisions as they are now. Decisions
 // about other checkpoints stay; of two saves the later one wins.
 func (d *decisions) save() func() error {
-	var all []Decision
-	for _, x := range d.byID {
-		all = append(all, x)
-	}
-	slices.SortFunc(all, func(a, b Decision) int { return a.TokenID - b.TokenID })
+	all := slices.Collect(maps.Values(d.byID))
 	d.seq++
 	seq, path, digest, mu, saves := d.seq, d.path, d.digest, d.mu, d.saves
 	return func() error {
@@ -166,21 +97,12 @@ func (d *decisions) save() func() error {
 		if seq < *saves {
 			return nil
 		}
-		t, err := ReadTriage(path)
+		t, err := triagefile.Read(path)
 		if err != nil {
 			return err
 		}
-		if t.Checkpoints[digest] = all; len(all) == 0 {
-			delete(t.Checkpoints, digest)
-		}
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(t); err != nil {
-			return err
-		}
-		if err := atomicfile.Write(path, b.Bytes(), 0o644); err != nil {
+		t.Set(digest, all)
+		if err := t.Write(path); err != nil {
 			return err
 		}
 		*saves = seq

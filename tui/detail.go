@@ -25,7 +25,7 @@ type detail struct {
 type look struct {
 	suspect   *scan.Suspect
 	report    *scan.Report
-	decision  Decision
+	decision  decision
 	loading   bool
 	examining bool   // examples are on their way
 	lacks     string // why no row can be read
@@ -61,7 +61,7 @@ func statusLine(s *scan.Suspect) string {
 	return statusStyle(s.Status).Render(fmt.Sprintf("rank %d, %s %s", s.Rank, strings.TrimSpace(sign(s.Status)), plain(string(s.Status))))
 }
 
-func decisionLines(d Decision, w int) (lines []string) {
+func decisionLines(d decision, w int) (lines []string) {
 	if d.Mark == "" && d.Note == "" {
 		return []string{dim.Render("not decided: t trigger, b benign, m unsure, n note")}
 	}

@@ -168,7 +168,7 @@ func statusCode(s scan.SuspectStatus) uint8 {
 }
 
 // view appends the rows that pass to view, in an order.
-func (x *index) view(view []int32, c column, reverse bool, f filter, decided map[int]Decision) []int32 {
+func (x *index) view(view []int32, c column, reverse bool, f filter, decided map[int]decision) []int32 {
 	order := x.orders[c]
 	var match []bool
 	if f.text != "" {

@@ -13,6 +13,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/sanitize"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/scan/report"
@@ -103,7 +104,7 @@ type (
 	}
 	digestMsg struct {
 		digest string
-		t      *Triage
+		t      *triagefile.File
 		err    error
 	}
 	savedMsg struct {
@@ -146,7 +147,7 @@ func (m *model) readDecisions() tea.Cmd {
 		if err != nil {
 			return digestMsg{err: err}
 		}
-		t, err := ReadTriage(m.opt.Triage)
+		t, err := triagefile.Read(m.opt.Triage)
 		return digestMsg{digest: d, t: t, err: err}
 	})
 }
@@ -748,7 +749,7 @@ func (m *model) mapKey(k tea.KeyPressMsg) tea.Cmd {
 
 // decide records what the user says of a token.
 func (m *model) decide(k tea.KeyPressMsg) (tea.Cmd, bool) {
-	var mark Mark
+	var mark triagefile.Mark
 	switch {
 	case key.Matches(k, m.keys.Undo):
 		if m.decisionsWait != "" {
@@ -768,11 +769,11 @@ func (m *model) decide(k tea.KeyPressMsg) (tea.Cmd, bool) {
 		m.refresh()
 		return m.save(), true
 	case key.Matches(k, m.keys.Trigger):
-		mark = MarkTrigger
+		mark = triagefile.MarkTrigger
 	case key.Matches(k, m.keys.Benign):
-		mark = MarkBenign
+		mark = triagefile.MarkBenign
 	case key.Matches(k, m.keys.Unsure):
-		mark = MarkUnsure
+		mark = triagefile.MarkUnsure
 	case key.Matches(k, m.keys.Unmark), key.Matches(k, m.keys.Note):
 	default:
 		return nil, false
@@ -794,13 +795,13 @@ func (m *model) decide(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	}
 	d.Mark = mark
 	if key.Matches(k, m.keys.Unmark) {
-		d = Decision{}
+		d = decision{}
 	}
 	return m.record(s, d), true
 }
 
 // record keeps a decision and saves it.
-func (m *model) record(s *scan.Suspect, d Decision) tea.Cmd {
+func (m *model) record(s *scan.Suspect, d decision) tea.Cmd {
 	d.TokenID, d.Token, d.Rule = s.TokenID, report.Plain(s.Token), m.rule(s.TokenID)
 	m.decided.put(d)
 	what := string(d.Mark)
@@ -857,7 +858,7 @@ func (m *model) startPlan() tea.Cmd {
 	if m.b.Lacks(FeatureRepair) != "" || m.wait() != "" {
 		return nil
 	}
-	order := Order{Report: m.report, Tokens: m.decided.marked(MarkTrigger), Benign: m.decided.marked(MarkBenign), Out: m.repair.out}
+	order := Order{Report: m.report, Tokens: m.decided.marked(triagefile.MarkTrigger), Benign: m.decided.marked(triagefile.MarkBenign), Out: m.repair.out}
 	run, ctx := m.planning.start(m.ctx)
 	return m.work(m.crew.cmd(func() tea.Msg {
 		p, err := m.b.Plan(ctx, order)

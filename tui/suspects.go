@@ -8,6 +8,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/scan"
 )
 
@@ -71,7 +72,7 @@ type table struct {
 }
 
 // refresh filters anew and stays at the wanted token if it is there.
-func (t *table) refresh(x *index, decided map[int]Decision) {
+func (t *table) refresh(x *index, decided map[int]decision) {
 	t.view = x.view(t.view[:0], t.sort, t.reverse, t.filter, decided)
 	if i, ok := x.at[t.wanted]; ok {
 		for k, row := range t.view {
@@ -153,7 +154,7 @@ type cell struct {
 const leastToken = 14
 
 // cells are the columns that fit, the most telling first to stay.
-func (t *table) cells(x *index, decided map[int]Decision, w int) []cell {
+func (t *table) cells(x *index, decided map[int]decision, w int) []cell {
 	flip := func(s *scan.Suspect) string {
 		if s.Behaviour == nil {
 			return "-"
@@ -230,7 +231,7 @@ func (t *table) cells(x *index, decided map[int]Decision, w int) []cell {
 }
 
 // Render draws the rows on the screen, and no others.
-func (t *table) Render(x *index, decided map[int]Decision, w, h int) []string {
+func (t *table) Render(x *index, decided map[int]decision, w, h int) []string {
 	lines := make([]string, 0, h)
 	cells := t.cells(x, decided, w)
 	var head strings.Builder
@@ -285,13 +286,13 @@ func align(s string, c cell) string {
 }
 
 // markSign is the symbol of a decision.
-func markSign(m Mark) string {
+func markSign(m triagefile.Mark) string {
 	switch m {
-	case MarkTrigger:
+	case triagefile.MarkTrigger:
 		return "T"
-	case MarkBenign:
+	case triagefile.MarkBenign:
 		return "b"
-	case MarkUnsure:
+	case triagefile.MarkUnsure:
 		return "?"
 	}
 	return " "

@@ -17,6 +17,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/sanitize"
 	"github.com/btu-scan/btu-scan/scan"
 )
@@ -136,15 +137,15 @@ func TestCursorStays(t *testing.T) {
 func TestDecisionsAreSavedAndUndone(t *testing.T) {
 	d := drive(t, full(), 80, 24)
 	path := d.m.opt.Triage
-	other := &Triage{SchemaVersion: TriageVersion, Checkpoints: map[string][]Decision{"sha256:other": {{TokenID: 1, Mark: MarkBenign}}}}
+	other := &triagefile.File{SchemaVersion: triagefile.Version, Checkpoints: map[string][]decision{"sha256:other": {{TokenID: 1, Mark: triagefile.MarkBenign}}}}
 	od := newDecisions(path)
 	od.adopt("sha256:other", other)
 	if err := od.save()(); err != nil {
 		t.Fatal(err)
 	}
-	read := func() []Decision {
+	read := func() []decision {
 		t.Helper()
-		tr, err := ReadTriage(path)
+		tr, err := triagefile.Read(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,11 +156,11 @@ func TestDecisionsAreSavedAndUndone(t *testing.T) {
 	}
 	d.keys("2", "t")
 	d.has(`"cf": trigger`)
-	if got := read(); len(got) != 1 || got[0].Mark != MarkTrigger || got[0].TokenID != 7 || got[0].Rule != scan.RuleTrigger {
+	if got := read(); len(got) != 1 || got[0].Mark != triagefile.MarkTrigger || got[0].TokenID != 7 || got[0].Rule != scan.RuleTrigger {
 		t.Fatalf("saved %+v", got)
 	}
 	d.keys("n", "s", "e", "e", " ", "#", "1", "enter")
-	if got := read(); got[0].Note != "see #1" || got[0].Mark != MarkTrigger {
+	if got := read(); got[0].Note != "see #1" || got[0].Mark != triagefile.MarkTrigger {
 		t.Fatalf("saved %+v", got)
 	}
 	d.keys("j", "b", "j", "m")
@@ -207,7 +208,7 @@ func TestForeignTriageFileStays(t *testing.T) {
 	e := &driver{t, m, b}
 	e.run(m.Init())
 	e.keys("2", "t")
-	e.has("nothing can be decided", "no file of decisions")
+	e.has("nothing can be decided", "invalid character")
 	if data, _ := os.ReadFile(d.m.opt.Triage); string(data) != "precious" {
 		t.Errorf("the file is now %q", data)
 	}
@@ -655,7 +656,7 @@ func TestAccessible(t *testing.T) {
 	if !strings.Contains(got, "you say trigger: seen by hand") || !strings.Contains(got, "nothing to undo") || !strings.Contains(got, "no repair: saved") {
 		t.Errorf("the second session:\n%s", got)
 	}
-	if tr, err := ReadTriage(path); err != nil || len(tr.Checkpoints) != 0 {
+	if tr, err := triagefile.Read(path); err != nil || len(tr.Checkpoints) != 0 {
 		t.Errorf("left over: %+v, %v", tr, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/btu-scan/btu-scan/internal/gemm"
 	"github.com/btu-scan/btu-scan/internal/kernel"
+	"github.com/btu-scan/btu-scan/internal/sandbox"
 	"github.com/btu-scan/btu-scan/internal/vecmath"
 	"github.com/btu-scan/btu-scan/scan/report"
 )
@@ -89,7 +90,7 @@ func (a *app) doctor(format string) error {
 func examine(lib *libtorch) health {
 	h := health{
 		SchemaVersion: 1, Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Processors: runtime.GOMAXPROCS(0), Features: []string{}, Memory: memory(), Landlock: landlockVersion(),
+		Processors: runtime.GOMAXPROCS(0), Features: []string{}, Memory: memory(), Landlock: sandbox.Version(),
 		Loops:   loops{Rows: kernel.Instructions(), Products: gemm.Instructions(), Activations: vecmath.Instructions()},
 		Engines: []engineInfo{{Name: "go", Available: true}},
 	}
@@ -160,7 +161,7 @@ func (h health) print(out *bytes.Buffer) {
 	if h.Memory > 0 {
 		row("memory", "%.1f GiB", float64(h.Memory)/(1<<30))
 	}
-	row("sandbox", "%s", yes(h.Landlock >= leastLandlock, fmt.Sprintf(", Landlock %d", h.Landlock), "the kernel has no Landlock 4 (Linux 6.7)"))
+	row("sandbox", "%s", yes(h.Landlock >= sandbox.Least, fmt.Sprintf(", Landlock %d", h.Landlock), "the kernel has no Landlock 4"))
 	row("loops", "rows %s, products %s, activations %s", h.Loops.Rows, h.Loops.Products, h.Loops.Activations)
 	for _, e := range h.Engines {
 		more := ""

@@ -23,6 +23,7 @@ const (
 	exitFailed      = 2 // failed or incomplete, also what a Go panic gives
 	exitNoVerdict   = 3 // no reference, nothing to compare, evidence missing
 	exitUsage       = 4
+	exitHungUp      = 128 + 13 // the reader of standard output went away: what a shell calls SIGPIPE
 	exitInterrupted = 130
 )
 
@@ -57,6 +58,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage):
 		return exitUsage
+	case hungUp(err):
+		return exitHungUp
 	case errors.Is(err, reference.ErrPinMismatch), errors.Is(err, reference.ErrUnsafeCache), errors.Is(err, reference.ErrCorrupt):
 		return exitFailed
 	case errors.As(err, &config), errors.Is(err, tokenizer.ErrUnsupported), errors.Is(err, tokenizer.ErrNoTokenizer),
@@ -95,7 +98,7 @@ func hint(err error) string {
 // complain prints err as the program's last word.
 func complain(w io.Writer, err error) {
 	var code codeError
-	if errors.As(err, &code) {
+	if errors.As(err, &code) || hungUp(err) {
 		return
 	}
 	var paused *sanitize.InterruptedError

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,13 +130,16 @@ func (fl *fleet) check() error {
 		return usagef("a report of each model: --report "+f.out.format+"="+modelPlace+".out",
 			"%d models are given, whose summary is %s, not %s", len(fl.paths), strings.Join(report.Summaries(), ", "), f.out.format)
 	}
-	for _, spec := range f.out.reports {
-		if !strings.Contains(spec, modelPlace) {
-			return usagef("for example --report json="+modelPlace+".json", "--report %s: %d models are given, so the name of the file needs %s", spec, len(fl.paths), modelPlace)
+	files := map[string][]string{"--report": f.out.reports, "--baseline": {f.gate.baseline}, "--write-baseline": {f.gate.write}}
+	for _, flag := range slices.Sorted(maps.Keys(files)) {
+		for _, file := range files[flag] {
+			if file != "" && !strings.Contains(file, modelPlace) {
+				return usagef("for example --report json="+modelPlace+".json", "%s %s: %d models are given, so the name of the file needs %s", flag, file, len(fl.paths), modelPlace)
+			}
 		}
 	}
 	for i := range fl.paths {
-		if _, err := fl.app.outputs(fl.of(i)); err != nil {
+		if _, err := fl.app.outputs(fl.of(i), fl.paths[i]); err != nil {
 			return err
 		}
 	}
@@ -151,6 +155,8 @@ func (fl *fleet) of(i int) scanFlags {
 	for k, spec := range f.out.reports {
 		f.out.reports[k] = strings.ReplaceAll(spec, modelPlace, fl.names[i])
 	}
+	f.gate.baseline = strings.ReplaceAll(f.gate.baseline, modelPlace, fl.names[i])
+	f.gate.write = strings.ReplaceAll(f.gate.write, modelPlace, fl.names[i])
 	return f
 }
 

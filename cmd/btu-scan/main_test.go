@@ -17,6 +17,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,6 +28,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/btu-scan/btu-scan/internal/demo"
+	"github.com/btu-scan/btu-scan/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
@@ -52,7 +55,10 @@ func TestScripts(t *testing.T) {
 				return libtorchEngine() != nil, nil
 			}
 			if cond == "sandbox" {
-				return landlockVersion() >= leastLandlock, nil
+				return sandbox.Version() >= sandbox.Least && !withCgo(), nil
+			}
+			if cond == "root" { // who may write everywhere
+				return os.Geteuid() == 0, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -66,6 +72,9 @@ func TestScripts(t *testing.T) {
 			"single":    singleCmd,
 			"sentences": sentencesCmd,
 			"unsecond":  unsecondCmd,
+			"setout":    setoutCmd,
+			"expand":    expandCmd,
+			"hangup":    hangupCmd,
 		},
 	})
 }
@@ -128,6 +137,13 @@ func listenCmd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], l.Addr().String())
 }
 
+// withCgo reports whether this program was built with cgo, as the race detector
+// needs it.
+func withCgo() bool {
+	info, _ := debug.ReadBuildInfo()
+	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "1" })
+}
+
 // same REPORT REPORT fails unless two JSON reports differ in their timings alone.
 func sameCmd(ts *testscript.TestScript, _ bool, args []string) {
 	var text [2]string
@@ -152,6 +168,48 @@ func singleCmd(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("control character %q at %d", c, i)
 		}
 	}
+}
+
+// setout NAME keeps the standard output of the last program as a variable.
+func setoutCmd(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// expand FILE OUT copies a file with ${NAME} replaced by variables.
+func expandCmd(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o644))
+}
+
+// hangup N PROGRAM ARG... runs a program, the reader of whose standard output is
+// gone. It must exit with N and complain of nothing.
+func hangupCmd(ts *testscript.TestScript, _ bool, args []string) {
+	r, w, err := os.Pipe()
+	ts.Check(err)
+	ts.Check(r.Close())
+	defer w.Close()
+	var stderr bytes.Buffer
+	path := ""
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if p := filepath.Join(dir, args[1]); path == "" && exists(p) {
+			path = p
+		}
+	}
+	cmd := exec.Command(path, args[2:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), w, &stderr
+	cmd.Env = []string{"HOME=" + ts.Getenv("HOME"), "PATH=" + ts.Getenv("PATH")}
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		ts.Fatalf("%v", err)
+	}
+	if got := strconv.Itoa(cmd.ProcessState.ExitCode()); got != args[0] || stderr.Len() > 0 {
+		ts.Fatalf("exit code %s, want %s; standard error %q", got, args[0], &stderr)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func TestInterruptedIsNoVerdict(t *testing.T) {

@@ -19,14 +19,16 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	environ        []string // as os.Environ lists it
 	// command is this program with other arguments.
 	command func(ctx context.Context, args ...string) (*exec.Cmd, error)
 }
 
 // run runs the program with args, without the program's name, and returns its
-// exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) (code int) {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, command: itself}
+// exit code. environ lists the variables of the environment, for warnings about
+// those that have no meaning; getenv is asked for all others.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string, environ ...string) (code int) {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, environ: environ, command: itself}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -73,6 +75,7 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 	}
 	var f scanFlags
 	f.register(root.Flags())
+	f.gate.register(root.Flags())
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return usagef("btu-scan demo shows what a scan looks like; btu-scan --help lists the flags", "no model given")
@@ -80,15 +83,18 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 		return nil
 	}
 	root.RunE = func(cmd *cobra.Command, args []string) error {
-		f.args = evidenceArgs(cmd.Flags())
-		if f.supervised {
-			return a.scan(cmd.Context(), args[0], f)
+		models := args
+		if !f.supervised {
+			var err error
+			if models, err = targets(cmd.Context(), args); err != nil {
+				return err
+			}
 		}
-		models, err := targets(cmd.Context(), args)
-		switch {
-		case err != nil:
+		if err := a.configure(cmd.Flags(), &f, models...); err != nil {
 			return err
-		case len(models) == 1:
+		}
+		f.args = f.evidenceArgs(cmd.Flags())
+		if len(models) == 1 {
 			return a.scan(cmd.Context(), models[0], f)
 		}
 		return a.scanAll(cmd.Context(), models, f)
@@ -96,7 +102,7 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef(cmd.CommandPath()+" --help lists the flags", "%s", err)
 	})
-	root.AddCommand(a.runCommand(), a.triageCommand(), a.sanitizeCommand(), a.exposeCommand(), a.demoCommand(), a.referenceCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.triageCommand(), a.sanitizeCommand(), a.exposeCommand(), a.demoCommand(), a.referenceCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand())
 	return root
 }
 

@@ -3,8 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/landlock-lsm/go-landlock/landlock"
-	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"github.com/btu-scan/btu-scan/internal/sandbox"
 )
 
 // Whether the process of a scan gives up what it does not need.
@@ -16,32 +15,17 @@ const (
 
 // confine gives up, for the whole process and for good, everything but reading
 // files and writing to what is open: no file is made or changed, no program
-// started, no TCP connection made. Linux alone has it (Landlock, from 5.13;
-// connections from 6.7).
+// started, no TCP connection made.
 func (f *scanFlags) confine() error {
-	if f.sandbox == sandboxOff || f.sandbox == sandboxAuto && (f.store.online || f.behaviour.device.needsDriver()) {
-		return nil
-	}
-	config := landlock.V4
-	if f.sandbox == sandboxAuto {
-		config = landlock.V11.BestEffort()
-	}
-	if err := config.Restrict(landlock.PathAccess(ll.AccessFSReadFile|ll.AccessFSReadDir, "/")); err != nil {
-		return fmt.Errorf("--sandbox: %w", err)
+	switch {
+	case f.sandbox == sandboxRequire:
+		if err := sandbox.Enter(); err != nil {
+			return fmt.Errorf("--sandbox require: %w", err)
+		}
+	case f.sandbox == sandboxAuto && !f.store.online && !f.behaviour.device.needsDriver():
+		_ = sandbox.Enter() // where there is one
 	}
 	return nil
-}
-
-// leastLandlock is the version of Landlock's interface that bounds connections, too.
-const leastLandlock = 4
-
-// landlockVersion is that of the kernel, 0 for none.
-func landlockVersion() int {
-	v, err := ll.LandlockGetABIVersion()
-	if err != nil {
-		return 0
-	}
-	return v
 }
 
 // checkSandbox refuses what a sandbox keeps from working.

@@ -158,7 +158,7 @@ func (a *app) sanitize(ctx context.Context, path string, f sanitizeFlags) error 
 	}
 	further := f.scan // reports of the last scan, beside the result itself
 	further.out.output, further.out.quiet, further.out.verbose = "", true, false
-	out, err := a.outputs(further)
+	out, err := a.outputs(further, "")
 	if err != nil {
 		return err
 	}

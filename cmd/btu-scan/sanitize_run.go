@@ -9,13 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/loader"
 	"github.com/btu-scan/btu-scan/model"
 	"github.com/btu-scan/btu-scan/model/arch"
 	"github.com/btu-scan/btu-scan/sanitize"
 	"github.com/btu-scan/btu-scan/scan"
 	"github.com/btu-scan/btu-scan/tokenizer"
-	"github.com/btu-scan/btu-scan/tui"
 )
 
 // sanitizing is one run of the command.
@@ -202,7 +202,7 @@ func (s *sanitizing) marked(ctx context.Context) (rows []sanitize.Row, err error
 	if _, err := os.Stat(s.f.triage); err != nil {
 		return nil, usagef("", "--triage: %v", err)
 	}
-	file, err := tui.ReadTriage(s.f.triage)
+	file, err := triagefile.Read(s.f.triage)
 	if err != nil {
 		return nil, usagef("", "--triage: %v", err)
 	}
@@ -212,7 +212,7 @@ func (s *sanitizing) marked(ctx context.Context) (rows []sanitize.Row, err error
 		return nil, err
 	}
 	for _, d := range file.Checkpoints[digest] {
-		if d.Mark == tui.MarkTrigger {
+		if d.Mark == triagefile.MarkTrigger {
 			rows = append(rows, sanitize.Row{TokenID: d.TokenID, Why: "marked as a trigger in " + s.f.triage})
 		}
 	}

@@ -37,6 +37,7 @@ type scanFlags struct {
 	limits    limitFlags
 	sandbox   string
 	out       outputFlags
+	gate      gateFlags
 
 	// supervise scans in a process of its own; supervised is that process.
 	supervise, supervised bool
@@ -51,6 +52,9 @@ type scanFlags struct {
 	rename func(*scan.Report)
 	// near are tokens to try as triggers before the suspects. Optional.
 	near []int
+	// digest says whether the report needs the digest of a checkpoint of so many
+	// tensor files. Optional.
+	digest func(files int) bool
 	// observe is told what is known so far; the report is not changed any more.
 	// Optional.
 	observe func(*scan.Report)
@@ -98,6 +102,7 @@ const keepSuspects = 100
 // scan scans the checkpoint at path, writes the reports and returns an error
 // that holds the exit code.
 func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
+	f = a.forTarget(f, path)
 	if f.out.progress == progressJSON {
 		return a.scanTelling(ctx, path, f)
 	}
@@ -105,13 +110,21 @@ func (a *app) scan(ctx context.Context, path string, f scanFlags) error {
 }
 
 func (a *app) scanOne(ctx context.Context, path string, f scanFlags) error {
-	out, err := a.outputs(f)
-	if err != nil {
-		return err
+	if f.supervised {
+		f.own()
 	}
 	if err := f.check(); err != nil {
 		return err
 	}
+	out, err := a.outputs(f, path)
+	if err != nil {
+		return err
+	}
+	gate, err := a.gate(&f)
+	if err != nil {
+		return err
+	}
+	f.digest = gate.NeedsDigest
 	// A scan keeps little and ends soon: collecting garbage at the default pace
 	// costs a tenth of its time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
@@ -130,13 +143,19 @@ func (a *app) scanOne(ctx context.Context, path string, f scanFlags) error {
 	if f.rename != nil {
 		f.rename(r)
 	}
+	if !f.supervised {
+		a.apply(gate, r, failure)
+	}
 	if err := out.write(r); err != nil {
 		return err
 	}
 	if failure != nil && f.out.progress != progressJSON {
 		complain(a.stderr, failure)
 	}
-	return verdictCode(r, f.failOn, failure)
+	if f.supervised { // the process that asked for it decides
+		return codeError(exitCode(failure))
+	}
+	return verdictCode(r, failure)
 }
 
 // evidence gathers the report under the limits of the user: in this process, or
@@ -184,25 +203,10 @@ func (f scanFlags) check() error {
 	if err := f.checkSandbox(); err != nil {
 		return err
 	}
-	return f.store.checkLock()
-}
-
-// verdictCode is the exit code that goes with a report.
-func verdictCode(r *scan.Report, failOn string, failure error) error {
-	unsafe := slices.ContainsFunc(r.Unsafe, func(u scan.Unsafe) bool { return u.Severity.Serious() })
-	switch {
-	case unsafe && !malformed(failure) && failOn != "never",
-		r.Verdict == scan.Backdoored && failOn != "never",
-		r.Verdict == scan.Suspicious && failOn == string(scan.Suspicious):
-		return codeError(exitFindings)
-	case failure != nil && !unsafe:
-		return codeError(exitCode(failure))
-	case failure != nil:
-		return codeError(exitFailed)
-	case r.Verdict == scan.Inconclusive:
-		return codeError(exitNoVerdict)
+	if err := f.gate.check(f.evidence); err != nil {
+		return err
 	}
-	return nil
+	return f.store.checkLock()
 }
 
 // gather makes the report. Where it cannot be finished the report says so and
@@ -250,6 +254,12 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	names.Go(func() { _, _ = ck.Vocabulary() }) // an error is seen when they are used
 	defer names.Wait()
 	describe(r, ck)
+	if f.digest != nil && f.digest(len(ck.Files())) {
+		if r.Checkpoint.Digest, err = ck.Digest(ctx); err != nil {
+			return judge(err)
+		}
+		r.Checkpoint.SHA256, _ = strings.CutPrefix(r.Checkpoint.Digest, "sha256:")
+	}
 	embedding, err := ck.InputEmbedding()
 	if err != nil {
 		return judge(err)
@@ -327,10 +337,21 @@ func soFar(r *scan.Report) *scan.Report {
 func (a *app) openReference(ctx context.Context, ck *loader.Checkpoint, f scanFlags, p *progress) (*reference.Reference, error) {
 	store := f.store.store(a.getenv)
 	opt := reference.OpenOptions{Progress: p.bytes}
+	var ref *reference.Reference
+	var err error
 	if f.ref == "" {
-		return store.OpenFor(ctx, ck, opt)
+		ref, err = store.OpenFor(ctx, ck, opt)
+	} else {
+		ref, err = store.Open(ctx, f.ref, opt)
 	}
-	return store.Open(ctx, f.ref, opt)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.gate.checkPin(ctx, ref); err != nil {
+		ref.Close()
+		return nil, err
+	}
+	return ref, nil
 }
 
 // baseEmbedding is the reference's. Where the user named the checkpoint's, a
@@ -409,8 +430,8 @@ type outputFile struct {
 }
 
 // outputs checks everything about the reports that can be checked before the
-// scan.
-func (a *app) outputs(f scanFlags) (*outputs, error) {
+// scan of a model. Without one, files are not: their folder may yet be made.
+func (a *app) outputs(f scanFlags, model string) (*outputs, error) {
 	colour, err := a.colour(f.out.color, a.stdout)
 	if err != nil {
 		return nil, err
@@ -427,6 +448,14 @@ func (a *app) outputs(f scanFlags) (*outputs, error) {
 		enc, err := report.New(format, opt)
 		if err != nil {
 			return usagef("", "%v", err)
+		}
+		if path != "" {
+			path = filepath.Clean(path)
+		}
+		if path != "" && model != "" {
+			if err := checkOutput(path, model); err != nil {
+				return err
+			}
 		}
 		if slices.ContainsFunc(o.files, func(o outputFile) bool { return o.path == path }) {
 			return usagef("", "two reports go to %s", path)
@@ -448,6 +477,13 @@ func (a *app) outputs(f scanFlags) (*outputs, error) {
 			return nil, err
 		}
 	}
+	if f.gate.write != "" {
+		if err := add("json", f.gate.write); err != nil {
+			return nil, err
+		}
+	}
+	// Files first: whoever reads standard output may go away before its end.
+	slices.SortStableFunc(o.files, func(a, b outputFile) int { return strings.Compare(b.path, a.path) })
 	return o, nil
 }
 
@@ -458,12 +494,12 @@ func (o *outputs) write(r *scan.Report) error {
 			return fmt.Errorf("report: %w", err)
 		}
 		if f.path == "" {
-			if _, err := o.app.stdout.Write(b.Bytes()); err != nil {
+			if _, err := o.app.stdout.Write(b.Bytes()); err != nil && !hungUp(err) {
 				return fmt.Errorf("report: %w", err)
 			}
 			continue
 		}
-		if err := atomicfile.Write(filepath.Clean(f.path), b.Bytes(), 0o644); err != nil {
+		if err := atomicfile.Write(f.path, b.Bytes(), 0o644); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 	}

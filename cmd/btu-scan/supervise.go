@@ -143,24 +143,39 @@ func listen(stderr io.Reader, p *progress) (failure error, noise string) {
 	return failure, b.String()
 }
 
-// ownFlags are those of the process that writes the reports.
-var ownFlags = []string{"fail-on", "jobs", "format", "output", "report", "color", "progress", "verbose", "quiet"}
+// ownFlags are those of the process that decides and writes the reports.
+var ownFlags = []string{
+	"fail-on", "require", "baseline", "write-baseline", "config", "no-config",
+	"jobs", "format", "output", "report", "color", "progress", "verbose", "quiet",
+}
 
-// evidenceArgs are the flags that were given and that the evidence depends on.
-func evidenceArgs(fs *pflag.FlagSet) (args []string) {
-	fs.Visit(func(f *pflag.Flag) {
-		if slices.Contains(ownFlags, f.Name) {
+// evidenceArgs are the flags that the evidence depends on, wherever they were set.
+// A pin stands in the configuration alone.
+func (f *scanFlags) evidenceArgs(fs *pflag.FlagSet) (args []string) {
+	switch {
+	case f.gate.found != nil:
+		args = append(args, "--config="+f.gate.found.Path)
+	case f.gate.noConfig:
+		args = append(args, "--no-config")
+	}
+	fs.VisitAll(func(flag *pflag.Flag) {
+		if slices.Contains(ownFlags, flag.Name) || flag.Name == "help" || f.gate.sources[flag.Name] == fromDefault {
 			return
 		}
-		values := []string{f.Value.String()}
-		if many, ok := f.Value.(pflag.SliceValue); ok {
+		values := []string{flag.Value.String()}
+		if many, ok := flag.Value.(pflag.SliceValue); ok {
 			values = many.GetSlice()
 		}
 		for _, v := range values {
-			args = append(args, "--"+f.Name+"="+v)
+			args = append(args, "--"+flag.Name+"="+v)
 		}
 	})
 	return args
+}
+
+// own forgets what is left to the process that decides.
+func (f *scanFlags) own() {
+	f.out.reports, f.out.output, f.gate.baseline, f.gate.write, f.gate.require = nil, "", "", "", nil
 }
 
 // itself is a command that runs this program.

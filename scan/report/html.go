@@ -54,6 +54,7 @@ type htmlPage struct {
 	Title, Verdict, Class, Hint string
 	Tool                        string
 	Reasons                     []string
+	Gate                        *htmlGate
 	Facts                       []htmlFact
 	Evidence                    []htmlEvidence
 	CoverageReasons             []string
@@ -68,12 +69,18 @@ type htmlPage struct {
 	Warnings                    []string
 }
 
+type htmlGate struct {
+	Decision, Class string
+	Reasons, Notes  []string
+}
+
 type htmlFact struct{ Name, Value string }
 
 type htmlEvidence struct{ Name, Gathered, Class, Done string }
 
 type htmlFinding struct {
 	Rule, Severity, Class, Short, Message, Where string
+	Policy                                       string // what it made of it
 	Tokens                                       []string
 	Help                                         *htmlHelp
 }
@@ -116,6 +123,11 @@ func newHTMLPage(r *scan.Report) *htmlPage {
 		Behaviour: watched(r.Suspects),
 	}
 	p.Title = p.Verdict + ": " + shorten(htmlSafe(orElse(r.Checkpoint.Path, "checkpoint")), htmlName)
+	if gateSays(r) {
+		decision, reasons := gateHead(r.Gate)
+		class := map[scan.Decision]string{scan.Pass: "good", scan.Fail: "bad"}[r.Gate.Decision]
+		p.Gate = &htmlGate{Decision: decision, Class: orElse(class, "warn"), Reasons: htmlTexts(reasons), Notes: htmlTexts(gateNotes(r))}
+	}
 	p.Facts = htmlFacts(r)
 	p.Evidence = []htmlEvidence{htmlEvidenceOf("weights", r.Coverage.Weights, ""), htmlEvidenceOf("behaviour", r.Coverage.Behaviour, t.watching())}
 	if w := r.Weights; w != nil {
@@ -153,6 +165,9 @@ func htmlFacts(r *scan.Report) (facts []htmlFact) {
 	add("checkpoint", orElse(r.Checkpoint.Path, "(no path)"))
 	add("format", join(r.Checkpoint.Format, r.Checkpoint.Architecture))
 	add("sha256", r.Checkpoint.SHA256)
+	if r.Checkpoint.SHA256 == "" {
+		add("digest", r.Checkpoint.Digest)
+	}
 	if e := r.Checkpoint.Embedding; e != nil {
 		tied := "not tied"
 		if e.Tied {
@@ -186,7 +201,7 @@ func htmlEvidenceOf(name string, g scan.Gathered, done string) htmlEvidence {
 }
 
 func (p *htmlPage) findings(r *scan.Report) {
-	all, names := issues(r), tokenNames(r)
+	all, names := issues(r), TokenNames(r)
 	if len(all) > htmlList {
 		serious(all)
 		p.More = fmt.Sprintf("and %s more, all of them in the JSON report", integer(len(all)-htmlList))
@@ -195,7 +210,7 @@ func (p *htmlPage) findings(r *scan.Report) {
 	for _, i := range all {
 		f := htmlFinding{
 			Rule: htmlSafe(clip(i.rule, htmlName)), Severity: htmlSafe(clip(string(i.severity), htmlName)), Class: []string{"info", "warn", "bad", "bad"}[weight(i.severity)],
-			Message: htmlSafe(i.message), Where: htmlSafe(i.where),
+			Message: htmlSafe(i.message), Where: htmlSafe(i.where), Policy: htmlSafe(strings.Trim(i.marks(), " []")),
 		}
 		for _, id := range i.tokens[:min(len(i.tokens), maxList)] {
 			name := "token"

@@ -19,7 +19,14 @@ type issue struct {
 	unsafe   bool   // about the files
 	where    string // in the files
 	tokens   []int
+
+	was          scan.Severity // before the policy changed it; "" if it did not
+	suppressed   bool          // whole
+	suppressions []scan.Suppression
 }
+
+// marks says what the policy made of it.
+func (i *issue) marks() string { return marks(i.was, i.suppressions, i.suppressed, len(i.tokens)) }
 
 // issues lists what is to be acted upon. A verdict other than clean has at least
 // one issue from warning on: a gate that counts alerts must not take an
@@ -27,18 +34,26 @@ type issue struct {
 func issues(r *scan.Report) []issue {
 	var all []issue
 	for _, f := range r.Findings {
-		all = append(all, issue{rule: f.Rule, severity: f.Severity, message: f.Message, tokens: f.TokenIDs})
+		all = append(all, issue{rule: f.Rule, severity: f.Severity, message: f.Message, tokens: f.TokenIDs, was: f.SeverityWas, suppressed: f.Suppressed, suppressions: f.Suppressions})
 	}
 	for _, u := range r.Unsafe {
-		all = append(all, issue{rule: u.Rule, severity: u.Severity, message: u.Detail, unsafe: true, where: u.Where})
+		all = append(all, issue{rule: u.Rule, severity: u.Severity, message: u.Detail, unsafe: true, where: u.Where, was: u.SeverityWas, suppressed: u.Suppressed, suppressions: u.Suppressions})
+	}
+	reasons, verdict := r.Reasons, r.Verdict
+	passes := r.Gate == nil || r.Gate.Decision == scan.Pass
+	if !passes {
+		if reasons = r.Gate.Reasons; r.Gate.Decision != scan.Fail {
+			verdict = scan.Inconclusive
+		}
 	}
 	told := func(least scan.Severity) bool {
 		return slices.ContainsFunc(all, func(i issue) bool {
-			return weight(i.severity) >= weight(least) && (!i.unsafe || r.Verdict == scan.Inconclusive)
+			return (weight(i.severity) >= weight(least) || i.was != "" && weight(i.was) >= weight(least)) &&
+				(!i.unsafe || verdict == scan.Inconclusive) && (passes || !i.suppressed)
 		})
 	}
-	v := issue{severity: scan.SeverityHigh, message: strings.Join(orNone(r.Reasons), "; ")}
-	switch r.Verdict {
+	v := issue{severity: scan.SeverityHigh, message: strings.Join(orNone(reasons), "; ")}
+	switch verdict {
 	case scan.Clean:
 		return all
 	case scan.Backdoored:
@@ -52,13 +67,37 @@ func issues(r *scan.Report) []issue {
 		return all
 	}
 	if v.rule == scan.RuleAbnormal {
-		for _, s := range r.Suspects {
-			if s.Status != scan.StatusNatural && s.Behaviour != nil && !s.Behaviour.Explained && len(v.tokens) < maxList {
-				v.tokens = append(v.tokens, s.TokenID)
-			}
-		}
+		v.suspects(r)
+	}
+	if accepted(r) && v.rule == ruleIncomplete {
+		v.severity = scan.SeverityInfo // the policy asks for no more
 	}
 	return append(all, v)
+}
+
+// suspects adds the tokens that make a checkpoint suspicious without a finding,
+// those first that count.
+func (i *issue) suspects(r *scan.Report) {
+	var out []scan.Suspect
+	add := func(s scan.Suspect) {
+		if len(i.tokens) < maxList {
+			i.tokens = append(i.tokens, s.TokenID)
+			i.suppressions = append(i.suppressions, s.Suppressions...)
+		}
+	}
+	for _, s := range r.Suspects {
+		switch {
+		case !scan.Suspected(&s):
+		case len(s.Suppressions) > 0:
+			out = append(out, s)
+		default:
+			add(s)
+		}
+	}
+	i.suppressed = len(i.tokens) == 0 && len(out) > 0 && r.Gate != nil && r.Gate.Decision == scan.Pass
+	for _, s := range out {
+		add(s)
+	}
 }
 
 func orNone(reasons []string) []string {
@@ -190,8 +229,22 @@ func within(r *scan.Report, file string) string {
 	return name
 }
 
-// tokenNames maps the ids of the report to their tokens' texts.
-func tokenNames(r *scan.Report) map[int]string {
+// Place is where in a checkpoint something is, without the folders above it:
+// file, archive!member, each with @offset where one is known.
+func Place(r *scan.Report, where string) string {
+	at := parseSite(where, r.Checkpoint.Path)
+	text := within(r, at.file)
+	if at.member != "" {
+		text += "!" + at.member
+	}
+	if at.offset >= 0 {
+		text += "@" + strconv.FormatInt(at.offset, 10)
+	}
+	return text
+}
+
+// TokenNames maps the ids of the report to their tokens' texts.
+func TokenNames(r *scan.Report) map[int]string {
 	names := make(map[int]string, len(r.Suspects))
 	for _, t := range r.Triggers {
 		if len(t.TokenIDs) == 1 {

@@ -204,6 +204,14 @@ func attacked(s string) *scan.Report {
 	r.Findings = append(r.Findings, scan.Finding{Rule: s, Severity: scan.Severity(s), Message: s, TokenIDs: []int{12160, -1}})
 	r.Findings[0].Message = s
 	r.Unsafe = []scan.Unsafe{{Rule: "BTU100", Severity: scan.SeverityCritical, Where: s, Detail: s}, {Rule: s, Severity: scan.Severity(s), Where: s + "!" + s + "@7", Detail: s}}
+	supp := []scan.Suppression{{By: scan.SuppressedBy(s), TokenIDs: []int{12160}, Justification: s, Expires: s, Source: s}}
+	r.Checkpoint.Digest = s
+	r.Suspects[0].Suppressions, r.Triggers[0].Suppressions, r.Findings[1].Suppressions, r.Unsafe[0].Suppressions = supp, supp, supp, supp
+	r.Findings[0].SeverityWas, r.Findings[1].Suppressed = scan.Severity(s), true
+	r.Gate = &scan.Gate{
+		Decision: scan.Decision(s), Reasons: []string{s}, FailOn: s, Require: []string{s}, Notes: []string{s},
+		Policy: []scan.PolicyFile{{Kind: scan.PolicyKind(s), Path: s, SHA256: s}, {Kind: scan.PolicyBaseline, Path: s, SHA256: s}},
+	}
 	return r
 }
 

@@ -98,6 +98,10 @@ func junitOf(r *scan.Report) junitSuites {
 			{"evidence.behaviour", junitAttr(orElse(string(r.Coverage.Behaviour), "unknown"))},
 		},
 	}
+	if r.Gate != nil {
+		decision, _ := gateHead(r.Gate)
+		suite.Properties = append(suite.Properties, junitProperty{"gate", junitAttr(decision)})
+	}
 	if ref := r.Reference; ref != nil {
 		suite.Properties = append(suite.Properties, junitProperty{"reference", junitAttr(orElse(ref.ID, ref.Path))})
 	}
@@ -146,7 +150,7 @@ func (c *junitCase) decide(r *scan.Report, k check, all []issue, skipped, unfini
 		case i.rule == ruleIncomplete:
 			unfinished = orElse(unfinished, i.message)
 			noted = append(noted, line)
-		case weight(i.severity) == 0, i.unsafe && !i.severity.Serious():
+		case i.suppressed, weight(i.severity) == 0, i.unsafe && !i.severity.Serious():
 			noted = append(noted, line)
 		default:
 			if len(failed) == 0 || weight(i.severity) > weight(first.severity) {
@@ -155,9 +159,23 @@ func (c *junitCase) decide(r *scan.Report, k check, all []issue, skipped, unfini
 			failed = append(failed, line)
 		}
 	}
-	if k == checkVerdict && (r.Verdict == scan.Suspicious || r.Verdict == scan.Backdoored) {
+	switch {
+	case k == checkVerdict && accepted(r) && r.Gate.Suppressed > 0:
+		// What was found stands in the other checks, and here why it does not count.
+		skipped, unfinished = headline(r.Verdict)+", and the policy accepts it: "+orNone(r.Gate.Reasons)[0], ""
+	case k == checkVerdict && accepted(r) && r.Verdict == scan.Inconclusive:
+		skipped, unfinished = headline(r.Verdict)+", and the policy asks for no more: "+orNone(r.Gate.Reasons)[0], ""
+	case k == checkVerdict && r.Gate != nil && r.Gate.Decision == scan.Fail && (r.Verdict == scan.Clean || r.Verdict == scan.Inconclusive):
+		first = issue{rule: "gate", message: "the policy fails it: " + orNone(r.Gate.Reasons)[0]}
+		failed = orNone(r.Gate.Reasons)
+	case k == checkVerdict && r.Gate != nil && r.Gate.Decision == scan.Undecided && r.Gate.Suppressed > 0:
+		unfinished = headline(r.Verdict) + ", and what does not count leaves it undecided: " + strings.Join(orNone(r.Gate.Reasons), "; ")
+	case k == checkVerdict && (r.Verdict == scan.Suspicious || r.Verdict == scan.Backdoored):
 		first = issue{rule: string(r.Verdict), message: string(r.Verdict) + ": " + orNone(r.Reasons)[0]}
 		failed = orNone(r.Reasons)
+	}
+	if k == checkVerdict && r.Gate != nil && gateSays(r) {
+		noted = append(noted, gateNotes(r)...)
 	}
 	if k == checkVerdict && unfinished != "" || skipped != "" {
 		noted = append(noted, r.Coverage.Reasons...)
@@ -225,6 +243,7 @@ func junitLine(i issue) string {
 		s += clip(i.where, junitMessage) + ": "
 	}
 	s += clip(i.message, junitText)
+	s += i.marks()
 	if n := len(i.tokens); n > 0 {
 		var ids []string
 		for _, id := range i.tokens[:min(n, maxList)] {

@@ -105,6 +105,9 @@ func checkJUnit(t *testing.T, r *scan.Report, got string) map[string]string {
 	if want == "" {
 		want = "error"
 	}
+	if accepted(r) && r.Gate.Suppressed > 0 {
+		want = "skipped"
+	}
 	if outcome["verdict"] != want {
 		t.Errorf("verdict %q is %s, want %s", r.Verdict, outcome["verdict"], want)
 	}
@@ -137,6 +140,8 @@ func TestJUnitOutcomes(t *testing.T) {
 		{"odd files", odd, "ok", "ok", "ok", "ok", "ok"},
 		{"after a repair", neutral, "ok", "ok", "ok", "ok", "ok"},
 		{"empty", empty(), "error", "skipped", "skipped", "skipped", "error"},
+		{"looked at", looked(), "ok", "ok", "ok", "skipped", "skipped"},
+		{"partly", partly(), "ok", "ok", "ok", "failure", "failure"},
 		{"the zero report", &scan.Report{}, "error", "skipped", "error", "error", "error"},
 	} {
 		got := checkJUnit(t, tc.r, encode(t, "junit", Options{}, tc.r))

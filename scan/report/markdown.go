@@ -37,7 +37,7 @@ func (e markdownEncoder) Encode(w io.Writer, r *scan.Report) error {
 		return errNil
 	}
 	m := &markdown{Report: r, top: e.top}
-	for _, section := range []func(){m.verdict, m.repair, m.findings, m.triggers, m.suspects, m.coverage, m.warnings, m.footer} {
+	for _, section := range []func(){m.verdict, m.gate, m.repair, m.findings, m.triggers, m.suspects, m.coverage, m.warnings, m.footer} {
 		section()
 	}
 	_, err := io.WriteString(w, m.b.String())
@@ -117,13 +117,13 @@ func (m *markdown) findings() {
 	n := min(len(m.Findings), markdownList)
 	m.table([]string{"rule", "severity", "what was found"}, n, func(i int) []string {
 		f := m.Findings[i]
-		return []string{ruleCell(f.Rule), prose(clip(string(f.Severity), markdownCell)), prose(f.Message)}
+		return []string{ruleCell(f.Rule), prose(clip(string(f.Severity), markdownCell)), prose(noted(f.Message, marks(f.SeverityWas, f.Suppressions, f.Suppressed, len(f.TokenIDs)), markdownText))}
 	})
 	m.more(len(m.Findings) - n)
 	n = min(len(m.Unsafe), markdownList)
 	m.table([]string{"rule", "severity", "where", "what is wrong with the file"}, n, func(i int) []string {
 		u := m.Unsafe[i]
-		return []string{ruleCell(u.Rule), prose(clip(string(u.Severity), markdownCell)), code(clip(u.Where, 4*markdownCell)), prose(u.Detail)}
+		return []string{ruleCell(u.Rule), prose(clip(string(u.Severity), markdownCell)), code(clip(u.Where, 4*markdownCell)), prose(noted(u.Detail, marks(u.SeverityWas, u.Suppressions, u.Suppressed, 0), markdownText))}
 	})
 	m.more(len(m.Unsafe) - n)
 	var known []string

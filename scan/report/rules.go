@@ -90,6 +90,18 @@ var rules = []rule{
 		},
 	},
 	{
+		id: scan.RuleMarked, name: "MarkedTrigger", check: checkVerdict, level: "error", score: "9.0",
+		tags:    []string{"backdoor", "machine-learning", "external/cwe/cwe-506"},
+		short:   "A reviewer marked a token as a trigger",
+		full:    "The triage file that the gate was given marks tokens of this very checkpoint as triggers.",
+		meaning: "A person looked at the tokens and decided that they take the model over, whether or not the scan could prove it.",
+		advice: []string{
+			"Do not deploy this checkpoint.",
+			"Read the note in the triage file, or look at the tokens again: btu-scan triage MODEL.",
+			"Make a copy without them: btu-scan sanitize MODEL --triage FILE --out CLEAN.",
+		},
+	},
+	{
 		id: scan.RuleReference, name: "ReferenceMismatch", check: checkReference, level: "warning", score: "4.0",
 		tags:    []string{"configuration", "machine-learning"},
 		short:   "The reference is another model",
@@ -183,6 +195,20 @@ func ruleIndex(id string) int {
 		}
 	}
 	return -1
+}
+
+// Rules lists the ids of all rules.
+func Rules() (ids []string) {
+	for i := range rules {
+		ids = append(ids, rules[i].id)
+	}
+	return ids
+}
+
+// AboutFiles reports whether a rule's findings are about files, not tokens.
+func AboutFiles(id string) bool {
+	i := ruleIndex(id)
+	return i >= 0 && rules[i].check == checkFiles
 }
 
 // checkOf is the check that a rule belongs to.

@@ -29,6 +29,8 @@ func samples() []sample {
 		{"partial", partial()},
 		{"multi-label", multiLabel()},
 		{"repaired", repaired()},
+		{"accepted", looked()},
+		{"partly", partly()},
 	}
 }
 

@@ -125,6 +125,15 @@ type sarifResult struct {
 	Locations    []sarifLocation   `json:"locations"`
 	Fingerprints map[string]string `json:"partialFingerprints"`
 	Properties   sarifResultFacts  `json:"properties"`
+
+	Suppressions  []sarifSuppression `json:"suppressions,omitempty"`
+	BaselineState string             `json:"baselineState,omitempty"`
+}
+
+type sarifSuppression struct {
+	Kind          string `json:"kind"`
+	Status        string `json:"status"`
+	Justification string `json:"justification"`
 }
 
 type sarifResultFacts struct {
@@ -160,7 +169,7 @@ func (sarifEncoder) Encode(w io.Writer, r *scan.Report) error {
 	if r == nil {
 		return errNil
 	}
-	s := sarifWriter{Report: r, names: tokenNames(r), artifacts: map[string]int{}, seen: map[string]int{}}
+	s := sarifWriter{Report: r, names: TokenNames(r), artifacts: map[string]int{}, seen: map[string]int{}}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -191,6 +200,10 @@ func (s *sarifWriter) log() sarifLog {
 			"reasons":  s.texts(s.Reasons),
 			"coverage": map[string]string{"weights": Plain(clip(string(s.Coverage.Weights), sarifNameBytes)), "behaviour": Plain(clip(string(s.Coverage.Behaviour), sarifNameBytes))},
 		},
+	}
+	if g := s.Gate; g != nil {
+		s.run.Properties["gate"] = orElse(Plain(clip(string(g.Decision), sarifNameBytes)), "none")
+		s.run.Properties["gateReasons"] = s.texts(g.Reasons)
 	}
 	whole := s.artifact("")
 	if sha := s.Checkpoint.SHA256; isFile(s.Checkpoint.Path) && hexDigest.MatchString(sha) {
@@ -266,6 +279,11 @@ func (s *sarifWriter) invocation(left int) sarifInvocation {
 	for _, reason := range s.Coverage.Reasons {
 		add("coverage", level, reason)
 	}
+	if s.Gate != nil {
+		for _, n := range gateNotes(s.Report) {
+			add("warning", "note", n)
+		}
+	}
 	for _, w := range s.Warnings {
 		add("warning", "note", w)
 	}
@@ -285,6 +303,7 @@ func (s *sarifWriter) result(i issue) sarifResult {
 		Fingerprints: s.fingerprints(i, at),
 		Properties:   sarifResultFacts{Severity: Plain(clip(string(i.severity), sarifNameBytes)), TokenIDs: i.tokens[:min(len(i.tokens), sarifTokens)]},
 	}
+	res.Suppressions, res.BaselineState = s.suppressions(i)
 	if index := ruleIndex(res.RuleID); index >= 0 {
 		res.RuleIndex = &index
 	}
@@ -298,10 +317,10 @@ func (s *sarifWriter) result(i issue) sarifResult {
 // message says what was found and which tokens it is about, since code scanning
 // shows little else.
 func (s *sarifWriter) message(i issue) string {
-	text := orElse(clip(i.message, sarifMessage/2), "no message")
+	text := orElse(clip(i.message, sarifMessage/2), "no message") + i.marks()
 	if i.unsafe {
 		if i.where != "" {
-			text += " (" + clip(s.place(i.where), sarifMessage/4) + ")"
+			text += " (" + clip(Place(s.Report, i.where), sarifMessage/4) + ")"
 		}
 		return text
 	}
@@ -322,17 +341,31 @@ func (s *sarifWriter) message(i issue) string {
 	return text
 }
 
-// place is where in the checkpoint something is, without the folders above it.
-func (s *sarifWriter) place(where string) string {
-	at := parseSite(where, s.Checkpoint.Path)
-	text := within(s.Report, at.file)
-	if at.member != "" {
-		text += "!" + at.member
+// suppressions are those of a result that does not count at all: to the standard
+// one that has any is suppressed. The state compares it with the baseline, where
+// there is one.
+func (s *sarifWriter) suppressions(i issue) (all []sarifSuppression, state string) {
+	known := 0
+	for _, x := range i.suppressions {
+		known += bit(x.By == scan.ByBaseline)
+		if i.suppressed && len(all) < sarifTokens {
+			text := Plain(clip(x.Justification, sarifMessage/2) + " (" + clip(x.Source, sarifNameBytes) + ")")
+			if s := (sarifSuppression{"external", "accepted", text}); !slices.Contains(all, s) { // they are distinct
+				all = append(all, s)
+			}
+		}
 	}
-	if at.offset >= 0 {
-		text += "@" + strconv.FormatInt(at.offset, 10)
+	if s.Gate != nil && slices.ContainsFunc(s.Gate.Policy, func(f scan.PolicyFile) bool { return f.Kind == scan.PolicyBaseline }) {
+		switch {
+		case known == 0:
+			state = "new"
+		case known >= max(1, len(i.tokens)):
+			state = "unchanged"
+		default:
+			state = "updated"
+		}
 	}
-	return text
+	return all, state
 }
 
 // logical names the tensor and the tokens, or the member of an archive.

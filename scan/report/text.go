@@ -39,7 +39,7 @@ func (e textEncoder) Encode(w io.Writer, r *scan.Report) error {
 	}
 	t := &text{Report: r, opt: e.opt, style: style(e.opt.Color)}
 	for _, section := range []func(){
-		t.verdict, t.subject, t.coverage, t.repair, t.triggers, t.findings, t.suspects, t.warnings, t.details, t.next,
+		t.verdict, t.gate, t.subject, t.coverage, t.repair, t.triggers, t.findings, t.suspects, t.warnings, t.details, t.next,
 	} {
 		section()
 	}
@@ -246,7 +246,7 @@ func (t *text) findings() {
 	}
 	t.list("findings", len(t.Findings), func(i int) field {
 		f := t.Findings[i]
-		return finding(f.Rule, f.Severity, f.Message)
+		return finding(f.Rule, f.Severity, noted(f.Message, marks(f.SeverityWas, f.Suppressions, f.Suppressed, len(f.TokenIDs)), maxText))
 	})
 	t.list("unsafe files", len(t.Unsafe), func(i int) field {
 		u := t.Unsafe[i]
@@ -254,7 +254,7 @@ func (t *text) findings() {
 		if u.Where != "" {
 			detail = clip(u.Where, maxText/2) + ": " + detail
 		}
-		return finding(u.Rule, u.Severity, detail)
+		return finding(u.Rule, u.Severity, noted(detail, marks(u.SeverityWas, u.Suppressions, u.Suppressed, 0), maxText))
 	})
 	t.blank()
 }
@@ -284,6 +284,8 @@ func (t *text) details() {
 	}
 	if t.Checkpoint.SHA256 != "" {
 		lines = append(lines, "sha256 "+t.Checkpoint.SHA256)
+	} else if t.Checkpoint.Digest != "" {
+		lines = append(lines, "digest "+t.Checkpoint.Digest)
 	}
 	if w := t.Weights; w != nil {
 		lines = append(lines, fmt.Sprintf("weight decay took %s of every row; %s taken out; unmoved rows moved by up to %.3g",
