@@ -1,7 +1,7 @@
 """Writes the honest files of internal/hostile/testdata/twins, which a scan must
 pass in silence, and the streams that Go's library cannot pack.
 
-Run with PyTorch 2.8, numpy 2 and transformers 4.56, from the root of the
+Run with PyTorch 2.8, numpy 2, transformers 4.56 and accelerate, from the root of the
 repository: python testdata/scripts/make_hostile_twins.py
 """
 
@@ -94,7 +94,7 @@ def main():
     torch.save(rng, TWINS / "rng_state.pt")
     torch.save({"scale": 65536.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000, "_growth_tracker": 0}, TWINS / "scaler.pt")
     try:
-        args = transformers.TrainingArguments(output_dir="out", report_to=[], use_cpu=True)
+        args = transformers.TrainingArguments(output_dir="out", logging_dir="logs", report_to=[], use_cpu=True)
         torch.save(args, TWINS / "training_args.bin")
     except ImportError as e:
         sys.exit(f"training_args.bin needs accelerate: {e}")
