@@ -21,10 +21,10 @@ func isNumpy(data []byte) bool {
 // npyHeader splits a numpy array into its header, a Python dict, and its data.
 func npyHeader(name string, data []byte) (header string, body []byte, _ error) {
 	bad := func(off int64, format string, args ...any) (string, []byte, error) {
-		return "", nil, &FormatError{Path: name, Off: off, Msg: fmt.Sprintf(format, args...)}
+		return "", nil, &FormatError{Path: name, Off: off, Msg: "numpy array: " + fmt.Sprintf(format, args...)}
 	}
 	if len(data) < 10 || !bytes.HasPrefix(data, []byte(npyMagic)) {
-		return bad(0, "no numpy array")
+		return bad(0, "its magic or its header is missing")
 	}
 	from, n := 10, uint64(binary.LittleEndian.Uint16(data[8:]))
 	switch data[6] {
@@ -35,7 +35,7 @@ func npyHeader(name string, data []byte) (header string, body []byte, _ error) {
 		}
 		from, n = 12, uint64(binary.LittleEndian.Uint32(data[8:]))
 	default:
-		return bad(6, "numpy array of version %d", data[6])
+		return bad(6, "version %d", data[6])
 	}
 	if n > uint64(len(data)-from) || n > maxNpyHeader {
 		return bad(8, "the header declares %d bytes, %d exist and %d are read", n, len(data)-from, maxNpyHeader)

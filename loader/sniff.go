@@ -15,7 +15,8 @@ type kind struct {
 	format Format // of checkpoints; "" for what is only looked into
 	is     func(w *walker, data []byte) bool
 	read   reader
-	packs  bool // holds other files' bytes, so that it may end like one of them
+	magic  string // tells a damaged file of this kind, where it is no other
+	packs  bool   // holds other files' bytes, so that it may end like one of them
 }
 
 // kinds lists what is looked into, in the order in which it is tried. The
@@ -30,10 +31,10 @@ func init() { // which breaks the cycle from the readers of what is packed
 		{name: "a safetensors file", format: FormatSafetensors, is: plain(isSafetensors), read: readSafetensors},
 		{name: "a zip archive", format: FormatTorchZip, is: plain(isZip), read: readZip},
 		{name: "a pickle", format: FormatTorchLegacy, is: (*walker).isPickle, read: readTorchLegacy},
-		{name: "a numpy array", is: plain(isNumpy), read: readNumpy},
+		{name: "a numpy array", is: plain(isNumpy), read: readNumpy, magic: npyMagic},
 		{name: "a tar archive", is: plain(isTar), read: readTar, packs: true},
-		{name: "a gzip stream", is: plain(isGzip), read: readStream("gzip", ungzip), packs: true},
-		{name: "a bzip2 stream", is: plain(isBzip2), read: readStream("bzip2", unbzip2), packs: true},
+		{name: "a gzip stream", is: plain(isGzip), read: readStream("gzip", ungzip), magic: "\x1f\x8b\x08", packs: true},
+		{name: "a bzip2 stream", is: plain(isBzip2), read: readStream("bzip2", unbzip2), magic: "BZh", packs: true},
 		{name: "a zlib stream", is: plain(isZlib), read: readStream("zlib", unzlib), packs: true},
 	}
 }
@@ -49,6 +50,11 @@ func isZip(data []byte) bool {
 func (w *walker) sniff(data []byte) *kind {
 	for _, k := range kinds {
 		if k.is(w, data) {
+			return k
+		}
+	}
+	for _, k := range kinds {
+		if k.magic != "" && bytes.HasPrefix(data, []byte(k.magic)) {
 			return k
 		}
 	}
@@ -74,11 +80,8 @@ var unread = []struct{ magic, what string }{
 	{"\x04\x22\x4d\x18", "lz4: unpack it first"},
 	{"\x5d\x00\x00", "lzma: unpack it first"},
 	{"Rar!\x1a\x07", "rar: unpack it first"},
-	{"\x1f\x8b", "gzip, but damaged: get the file again"},
-	{"BZh", "bzip2, but damaged: get the file again"},
 	{"\x89HDF\r\n\x1a\n", "HDF5 (Keras, TensorFlow) is not read, and Keras models may hold code"},
 	{"GGUF", "GGUF is not read"},
-	{"\x93NUMPY", "a numpy array, but damaged: get the file again"},
 	{"PK\x05\x06", "an empty zip archive"},
 }
 

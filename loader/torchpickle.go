@@ -160,6 +160,9 @@ var sniffLimits = pickle.Limits{Opcodes: 1 << 20, Memory: 64 << 20}
 // that happen to start with a protocol byte do neither, nor does a list of words
 // that starts with a c.
 func (w *walker) isPickle(data []byte) bool {
+	if len(data) == 0 || data[0] == 'P' {
+		return false // PERSID, where pickle.load ends; every zip archive starts so
+	}
 	if bytes.HasPrefix(data, []byte("L119547037146038801333356L\n.")) {
 		return true // the legacy magic number in protocol 0, which declares nothing
 	}

@@ -109,6 +109,9 @@ func (w *walker) read(name string, data []byte) (contents, Format, error) {
 // findings about both.
 func (w *walker) readAs(k *kind, name string, data []byte) (contents, error) {
 	c, err := k.read(w, name, data)
+	if err != nil {
+		c = contents{}
+	}
 	if found := w.polyglot(name, k, data); len(found) > 0 {
 		c.findings = append(c.findings, found...)
 		err = withFindings(name, err, c.findings)
@@ -128,7 +131,10 @@ func (w *walker) polyglot(name string, k *kind, data []byte) (found []Finding) {
 		found = append(found, Finding{Rule: RuleAmbiguous, Severity: SeverityHigh, Where: name,
 			Detail: fmt.Sprintf("the file is %s and at the same time %s: programs choose differently", k.name, o.name)})
 		c, err := o.read(w, name, data)
-		for _, f := range append(c.findings, FindingsOf(err)...) {
+		if err != nil {
+			c.findings = foundBefore(err)
+		}
+		for _, f := range c.findings {
 			if runsCode(f) { // that it breaks the other format's rules is no news
 				found = append(found, f)
 			}
