@@ -69,6 +69,7 @@ func (w *walker) file(f *folder, name, where string) (found []Finding) {
 		return []Finding{unseen(where, err.Error())}
 	}
 	defer m.close()
+	w.mapped = m.data
 	// A fault in the mapping, of a file that shrank.
 	func() {
 		defer guard(where, -1, "", &err)()

@@ -104,6 +104,7 @@ func (c *Checkpoint) loadShards(w *walker, f *folder, name string, data []byte) 
 			return fmt.Errorf("%s: shard %s: %w", path, quoted(shard), err)
 		}
 		c.addFile(f, shard, m)
+		w.mapped = m.data
 		got, format, err := w.read(c.files[len(c.files)-1].Path, m.data)
 		if err != nil {
 			return err

@@ -122,6 +122,7 @@ func (c *Checkpoint) load(w *walker, f *folder, name string) error {
 		return c.loadShards(w, f, name, m.data)
 	}
 	c.addFile(f, name, m)
+	w.mapped = m.data
 	got, format, err := w.read(c.files[0].Path, m.data)
 	if err != nil {
 		return err

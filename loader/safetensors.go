@@ -77,7 +77,6 @@ func readSafetensors(w *walker, name string, data []byte) (contents, error) {
 		c.tensors = append(c.tensors, t)
 		c.findings = append(c.findings, w.hidden(name+"!"+t.Name, t.data)...)
 	}
-	c.findings = capped(name, c.findings)
 	return c, refuse(name, nil, c.findings)
 }
 

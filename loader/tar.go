@@ -78,7 +78,6 @@ func readTar(w *walker, name string, data []byte) (contents, error) {
 			found = append(found, w.inside(where, data[at:at+int(h.Size)], false)...)
 		}
 	}
-	found = capped(name, found)
 	if err := w.err(name); err != nil {
 		return contents{}, refuse(name, err, found)
 	}

@@ -131,7 +131,7 @@ func refuse(path string, err error, findings []Finding) error {
 	}
 	var first, rest []Finding
 	for _, f := range findings {
-		if f.Rule == RuleUnsafeGlobal || f.Rule == RuleUnsafeOpcode {
+		if runsCode(f) {
 			first = append(first, f)
 		} else {
 			rest = append(rest, f)
@@ -141,12 +141,12 @@ func refuse(path string, err error, findings []Finding) error {
 		if err == nil || len(findings) == 0 {
 			return err
 		}
-		return &refusedError{err, findings}
+		return &refusedError{err, capped(path, findings)}
 	}
 	if err != nil && !errors.Is(err, ErrUnsupported) {
 		rest = append(rest, findingOf(path, err))
 	}
-	return &UnsafeError{Path: path, Findings: append(first, rest...)}
+	return &UnsafeError{Path: path, Findings: capped(path, append(first, rest...))}
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)

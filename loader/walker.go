@@ -14,13 +14,14 @@ import (
 // A walker looks into files, and into what is packed in them, within one
 // budget for all levels: an archive of archives costs what one archive may.
 type walker struct {
-	ctx   context.Context
-	opt   Options
-	bytes int64  // that may still be unpacked
-	parts int    // files, members and pickles that may still be looked at
-	ops   int    // of pickles that may still be gone through
-	depth int    // packings around what is looked at
-	spent string // the budget that ran out, and its size; "" for none
+	ctx    context.Context
+	opt    Options
+	bytes  int64  // that may still be unpacked
+	parts  int    // files, members and pickles that may still be looked at
+	ops    int    // of pickles that may still be gone through
+	depth  int    // packings around what is looked at
+	mapped []byte // the file that is looked at, where it is mapped
+	spent  string // the budget that ran out, and its size; "" for none
 }
 
 const (
@@ -122,6 +123,7 @@ func (w *walker) readAs(k *kind, name string, data []byte) (contents, error) {
 	if err != nil {
 		c = contents{}
 	}
+	c.findings = capped(name, c.findings)
 	return c, err
 }
 
@@ -194,6 +196,9 @@ func (w *walker) hidden(name string, data []byte) []Finding {
 	} else if w.isPickle(data) {
 		what = "a pickle"
 	} else {
+		if within(data, w.mapped) {
+			forget(data) // where one page was touched, the system may have brought in hundreds
+		}
 		return nil
 	}
 	return append([]Finding{{Rule: RuleAmbiguous, Severity: SeverityHigh, Where: name,
