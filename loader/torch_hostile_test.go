@@ -62,7 +62,7 @@ type hostile struct {
 
 func (h hostile) check(t *testing.T) {
 	t.Helper()
-	c, err := torchReader(h.data)(t.Context(), "f", h.data, Options{})
+	c, err := torchReader(h.data)(newWalker(t.Context(), Options{}), "f", h.data)
 	if (h.err == nil && h.says == "") != (err == nil) {
 		t.Fatalf("error %v", err)
 	}
@@ -254,7 +254,7 @@ func TestTorchState(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			data := archive(pk(tt.object), member{Name: "m/data/0", Body: floats(6)})
-			c, err := readTorchZip(t.Context(), "f", data, Options{})
+			c, err := readZip(newWalker(t.Context(), Options{}), "f", data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -280,7 +280,7 @@ func TestTorchTied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := readTorchZip(t.Context(), "f", data, Options{})
+	c, err := readZip(newWalker(t.Context(), Options{}), "f", data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestTorchCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, data := range [][]byte{archive(pk(system)), []byte(pk(system))} {
-		if _, err := torchReader(data)(ctx, "f", data, Options{}); !errors.Is(err, context.Canceled) {
+		if _, err := torchReader(data)(newWalker(ctx, Options{}), "f", data); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -313,7 +313,7 @@ func TestTorchManyMembers(t *testing.T) {
 		members = append(members, member{Name: fmt.Sprintf("m/x/%d", i), Body: []byte("\x80\x02N")})
 	}
 	data := ziptest.Build(members...).Data
-	if c, err := readTorchZip(t.Context(), "f", data, Options{}); err != nil || len(c.findings) > 0 {
+	if c, err := readZip(newWalker(t.Context(), Options{}), "f", data); err != nil || len(c.findings) > 0 {
 		t.Errorf("%v %v", err, c.findings)
 	}
 	if d := time.Since(start); d > 20*time.Second {
@@ -332,7 +332,7 @@ func TestIsPickle(t *testing.T) {
 		{`{"a": 1}`, false}, {strings.Repeat("\x00", 100), false}, {"\x1f\x8b\x08\x00", false},
 	}
 	for _, tt := range tests {
-		if got := isPickle([]byte(tt.data)); got != tt.want {
+		if got := newWalker(t.Context(), Options{}).isPickle([]byte(tt.data)); got != tt.want {
 			t.Errorf("%q: %v", clipped(tt.data), got)
 		}
 	}
@@ -359,11 +359,12 @@ func fuzzTorch(f *testing.F, suffix string, read reader, seeds ...[]byte) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		isPickle(data)
 		var c contents
 		var err error
 		// Inflating costs up to its ratio; the rest is bounded by the pickle.
-		n := allocatedBy(func() { c, err = read(t.Context(), "f", data, Options{MaxPickle: 1 << 16}) })
+		n := allocatedBy(func() {
+			c, err = read(newWalker(t.Context(), Options{MaxPickle: 1 << 16, MaxUnpack: 1 << 20}), "f", data)
+		})
 		if n > 8<<20+5000*uint64(len(data)) {
 			t.Errorf("%d bytes allocate %d", len(data), n)
 		}
@@ -385,7 +386,7 @@ func fuzzTorch(f *testing.F, suffix string, read reader, seeds ...[]byte) {
 }
 
 func FuzzTorchZip(f *testing.F) {
-	fuzzTorch(f, ".zip.pt", readTorchZip, archive(pk(system)))
+	fuzzTorch(f, ".zip.pt", readZip, archive(pk(system)))
 }
 
 func FuzzTorchLegacy(f *testing.F) {

@@ -245,6 +245,8 @@ const (
 	RuleEdited    = "BTU003" // rows changed while nothing else did
 	RuleReplaced  = "BTU004" // rows are copies of other rows
 	RuleReference = "BTU010" // reference mismatch
+	// RuleIncomplete is of the files, too: something could not be looked at.
+	RuleIncomplete = "BTU900"
 )
 
 // Severity orders findings.
