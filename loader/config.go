@@ -48,7 +48,6 @@ func (c *Checkpoint) readMetadata(f *folder) {
 			c.warnings = append(c.warnings, fmt.Sprintf("%s is ignored: %v", m.name, err))
 		}
 	}
-	c.findings = append(c.findings, lookAtSettings(f)...)
 }
 
 func (c *Checkpoint) parseConfig(data []byte) error {

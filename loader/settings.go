@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -29,7 +30,7 @@ const (
 func lookAtSettings(f *folder) []Finding {
 	names, err := f.list()
 	if err != nil {
-		return []Finding{unseen(f.dir, err)}
+		return []Finding{unseen(f.dir, err.Error())}
 	}
 	for _, sub := range []string{"custom_generate", "additional_chat_templates"} {
 		inside := folder{dir: f.dir, root: f.root, prefix: path.Join(f.prefix, sub)}
@@ -42,37 +43,40 @@ func lookAtSettings(f *folder) []Finding {
 		}
 	}
 	s := settings{folder: f, names: names}
-	looked := 0
+	looked, over := 0, 0
 	for _, name := range names {
 		look := s.looker(name)
 		if look == nil {
 			continue
 		}
-		if looked++; looked > maxLooked {
-			s.findings = append(s.findings, unseen(f.dir, fmt.Errorf("more than %d settings files, templates and modules", maxLooked)))
-			break
+		if looked == maxLooked {
+			over++
+			continue
 		}
+		looked++
 		data, err := f.read(name)
 		switch {
 		case err != nil:
-			s.findings = append(s.findings, unseen(name, err))
+			s.findings = append(s.findings, unseen(name, err.Error()))
 		case data == nil:
 		case len(data) > maxSettings:
-			s.findings = append(s.findings, unseen(name, fmt.Errorf("%d bytes, the limit is %d", len(data), maxSettings)))
+			s.findings = append(s.findings, unseen(name, fmt.Sprintf("%d bytes, the limit for settings is %d", len(data), maxSettings)))
 		default:
 			look(name, data)
 		}
 	}
 	s.code()
+	for i := range s.findings {
+		s.findings[i].Where = filepath.Join(f.dir, filepath.FromSlash(s.findings[i].Where))
+	}
+	if over > 0 {
+		s.findings = append(s.findings, unseen(f.dir, fmt.Sprintf("%d settings files, templates and modules over the limit of %d", over, maxLooked)))
+	}
 	if s.dropped > 0 {
 		s.findings = append(s.findings, Finding{Rule: RuleIncomplete, Severity: SeverityHigh, Where: f.dir,
 			Detail: fmt.Sprintf("%d more findings about settings, which are not listed", s.dropped)})
 	}
 	return s.findings
-}
-
-func unseen(name string, err error) Finding {
-	return Finding{Rule: RuleIncomplete, Severity: SeverityHigh, Where: name, Detail: fmt.Sprintf("not looked at: %v", err)}
 }
 
 // settings are the files beside the tensors.
@@ -228,7 +232,7 @@ func (s *settings) setting(name string, keys []string, value jsontext.Token) {
 			s.add(RuleCustomCode, SeverityInfo, name, "trust_remote_code is set, which lets a library run the code of a model")
 		}
 	case has("_target_"):
-		if target := value.String(); value.Kind() == '"' && runsCode(target) {
+		if target := value.String(); value.Kind() == '"' && reachesOut(target) {
 			s.add(RuleCustomCode, SeverityHigh, name, "_target_ names %s, which a configuration library would call", quoted(clipped(target)))
 		}
 	case has("chat_template"), strings.HasPrefix(path.Base(name), "chat_template"):
@@ -238,9 +242,9 @@ func (s *settings) setting(name string, keys []string, value jsontext.Token) {
 	}
 }
 
-// runsCode reports whether a dotted name leads into a module that runs commands
+// reachesOut reports whether a dotted name leads into a module that runs commands
 // or code, or touches files.
-func runsCode(name string) bool {
+func reachesOut(name string) bool {
 	module, _, _ := strings.Cut(name, ".")
 	switch module {
 	case "os", "posix", "nt", "subprocess", "builtins", "__builtin__", "runpy", "pty", "sys", "shutil", "importlib", "ctypes", "pickle", "marshal", "code", "socket", "webbrowser", "pip", "timeit", "pydoc", "operator", "functools":

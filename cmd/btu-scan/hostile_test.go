@@ -41,15 +41,15 @@ func TestHostile(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			var m0, m1 runtime.MemStats
 			runtime.ReadMemStats(&m0)
-			start := time.Now()
+			start := processorTime()
 			code := run(t.Context(), []string{target, "--evidence", "weights", "--format", "json"}, nil, &stdout, &stderr, env)
-			took := time.Since(start)
+			took := processorTime() - start
 			runtime.ReadMemStats(&m1)
 			if n := m1.TotalAlloc - m0.TotalAlloc; n > hostileMemory {
 				t.Errorf("allocates %d MB", n>>20)
 			}
 			if took > hostileTime && !raceDetector {
-				t.Errorf("takes %v", took)
+				t.Errorf("takes %v of a processor", took)
 			}
 			if after := listing(t, dir); !maps.Equal(before, after) {
 				t.Errorf("files before %v, after %v", before, after)
@@ -79,7 +79,7 @@ func checkHostile(t *testing.T, c hostile.Case, code int, unsafe []scan.Unsafe) 
 	}
 	switch c.Label {
 	case hostile.Malicious:
-		serious := func(s scan.Severity) bool { return s.Serious() || code == exitFailed }
+		serious := func(s scan.Severity) bool { return s.Serious() || code != exitFindings }
 		if len(c.Rules) > 0 && !slices.ContainsFunc(c.Rules, func(rule string) bool { return has(rule, serious) }) {
 			t.Errorf("findings %+v, want one of %v", unsafe, c.Rules)
 		}

@@ -37,7 +37,7 @@ type Case struct {
 	// Target is the file that is scanned; "" for the folder.
 	Target string
 	// Rules are the ids that are expected: of a malicious case one of them with
-	// severity high or critical, of a notice all of them, of a benign case all of
+	// severity high or critical (or any, where it was refused or not looked at), of a notice all of them, of a benign case all of
 	// them with severity info. None where a malicious case is refused before any.
 	Rules []string
 	// Exit are the exit codes that are right.
@@ -148,7 +148,7 @@ var (
 	found   = []int{1}
 	refused = []int{2}
 	either  = []int{1, 2}
-	passed  = []int{3} // nothing wrong with the files; without a reference there is no verdict
+	passed  = []int{3} // no verdict, as without a reference there is none: nothing wrong, or not all was seen
 )
 
 // The rules, by their ids in the reports.

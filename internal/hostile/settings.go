@@ -53,8 +53,8 @@ func settings() []Case {
 	k.beside(Malicious, "auto_map twice", "auto_map is stated twice: Python takes the second, others the first.", found, ambiguous, text("config.json", `{"auto_map":{"AutoModel":"owner/other--m.X"},"auto_map":{}}`))
 	k.beside(Malicious, "auto_map with an escape", "The key is spelled with an escape.", found, customCode, text("config.json", `{"\u0061uto_map":{"AutoModel":"owner/other--m.X"}}`))
 	k.beside(Malicious, "no JSON", "config.json breaks off.", found, malformed, text("config.json", `{"auto_map":{"AutoModel":"m.X"},`))
-	k.beside(Malicious, "settings of 9 MB", "Settings too large to be looked at.", found, incomplete, text("config.json", `{"a":"`+strings.Repeat("x", 9<<20)+`"}`))
-	k.beside(Malicious, "link out of the folder", "config.json is a link to a file outside.", either, incomplete, File{Name: "config.json", Link: "/etc/passwd"})
+	k.beside(Malicious, "settings of 9 MB", "Settings too large to be looked at.", passed, incomplete, text("config.json", `{"a":"`+strings.Repeat("x", 9<<20)+`"}`))
+	k.beside(Malicious, "link out of the folder", "config.json is a link to a file outside.", passed, incomplete, File{Name: "config.json", Link: "/etc/passwd"})
 	k.beside(Malicious, "deep JSON", "Settings of 100,000 brackets.", found, malformed, text("config.json", strings.Repeat("[", 100_000)))
 
 	k.beside(Notice, "code of the folder", "auto_map names a plain module of the folder: nothing runs it without trust.", passed, customCode, text("config.json", auto("modeling.X")), text("modeling.py", plainModule))
@@ -117,7 +117,7 @@ func templates() []Case {
 		k.beside(Malicious, c.name, c.tests, found, template, files[i%len(files)]...)
 	}
 	k.beside(Malicious, "among several", "The second of several named templates.", found, template, text("tokenizer_config.json", `{"chat_template":[{"name":"default","template":"{{ 1 }}"},{"name":"tool_use","template":"{{ x.__class__ }}"}]}`))
-	k.beside(Malicious, "too large", "A template of 9 MB.", found, incomplete, text("chat_template.jinja", strings.Repeat("x", 9<<20)))
+	k.beside(Malicious, "too large", "A template of 9 MB.", passed, incomplete, text("chat_template.jinja", strings.Repeat("x", 9<<20)))
 
 	for i, c := range []struct{ name, text string }{
 		{"headers", `{{- bos_token }}{%- for message in messages %}{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}`},
