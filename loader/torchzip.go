@@ -24,6 +24,7 @@ func readZip(w *walker, name string, data []byte) (contents, error) {
 		z.add(RuleAmbiguous, SeverityHigh, name, "%d bytes lie before the archive, which only some programs read past", start)
 		data = data[start:]
 	}
+	defer w.scattered(data)()
 	dir, err := zipdir.Open(w.ctx, data, zipdir.Limits{Inflate: &w.bytes})
 	if err != nil {
 		return contents{}, refuse(name, zipError(name, "", err), z.findings)

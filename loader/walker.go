@@ -205,6 +205,17 @@ func (w *walker) hidden(name string, data []byte) []Finding {
 		Detail: "the bytes of a tensor are " + what + ": a program that is told so loads it"}}, w.inside(name, data, false)...)
 }
 
+// scattered is called before a few bytes at many places of data are read, and
+// what it returns afterwards. Where the system reads megabytes ahead of each,
+// it would read the whole file.
+func (w *walker) scattered(data []byte) (done func()) {
+	if len(data) < 64<<20 || !within(data, w.mapped) {
+		return func() {}
+	}
+	scattered(w.mapped, true)
+	return func() { scattered(w.mapped, false) }
+}
+
 // unpack reads a stream as far as the budget goes. cut is set where it goes
 // on; an error is the stream's, beside what came before it.
 func (w *walker) unpack(r io.Reader) (data []byte, cut bool, err error) {
