@@ -28,7 +28,7 @@ func TestBudgetsAreDocumented(t *testing.T) {
 		"| header of safetensors, shard index | %d bytes |": opt.MaxHeader,
 		"| one pickle | %d MiB, 33,554,432 opcodes":         opt.MaxPickle >> 20,
 		"| all pickles | %d opcodes |":                      maxOps,
-		"| unpacked bytes, together | %d MiB |":             opt.MaxUnpack >> 20,
+		"| unpacked bytes, together | %d MiB,":              opt.MaxUnpack >> 20,
 		"| files, members and pickles, together | %d |":     maxParts,
 		"| packings in packings | %d |":                     maxPacked,
 		"| folders in folders | %d |":                       maxFolders,
