@@ -48,9 +48,6 @@ func (c *Checkpoint) readMetadata(f *folder) {
 			c.warnings = append(c.warnings, fmt.Sprintf("%s is ignored: %v", m.name, err))
 		}
 	}
-	if c.config.AutoMap {
-		c.warnings = append(c.warnings, "config.json has auto_map: loading this model with trust_remote_code runs code from its folder")
-	}
 }
 
 func (c *Checkpoint) parseConfig(data []byte) error {

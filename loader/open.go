@@ -54,6 +54,9 @@ func Open(ctx context.Context, path string, opt Options) (ck *Checkpoint, err er
 	if !c.alone && !opt.TensorsOnly && ctx.Err() == nil {
 		c.findings = append(c.findings, c.lookAround(w, f)...)
 	}
+	if !opt.TensorsOnly && ctx.Err() == nil && (!c.alone || err == nil) {
+		c.findings = append(c.findings, lookAtSettings(f)...)
+	}
 	if err == nil {
 		err = ctx.Err()
 	}

@@ -13,76 +13,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/btu-scan/btu-scan/loader/internal/ziptest"
+	"github.com/btu-scan/btu-scan/internal/torchtest"
+	"github.com/btu-scan/btu-scan/internal/ziptest"
 )
 
 // The parts of a pickle. Nothing here is ever executed.
-
-func pkUnicode(s string) string {
-	return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
-}
-
-func pkInt(n int64) string {
-	return "\x8a\x08" + string(binary.LittleEndian.AppendUint64(nil, uint64(n)))
-}
-
-func pkTuple(items ...string) string { return "(" + strings.Join(items, "") + "t" }
-
-func pkInts(ns ...int64) string {
-	var parts []string
-	for _, n := range ns {
-		parts = append(parts, pkInt(n))
-	}
-	return pkTuple(parts...)
-}
-
-func pkGlobal(module, name string) string { return "c" + module + "\n" + name + "\n" }
-
-func pkCall(module, name string, args ...string) string {
-	return pkGlobal(module, name) + pkTuple(args...) + "R"
-}
-
-func pkDict(pairs ...string) string { return "}(" + strings.Join(pairs, "") + "u" }
-
-func pkStorage(class, key string, numel int64) string {
-	return pkTuple(pkUnicode("storage"), pkGlobal("torch", class), pkUnicode(key), pkUnicode("cpu"), pkInt(numel)) + "Q"
-}
-
-func pkTensor(storage string, offset int64, size, stride string) string {
-	return pkCall("torch._utils", "_rebuild_tensor_v2", storage, pkInt(offset), size, stride, "\x89", pkCall("collections", "OrderedDict"))
-}
-
-func pk(body string) string { return "\x80\x02" + body + "." }
+var (
+	pkUnicode  = torchtest.Unicode
+	pkInt      = torchtest.Int
+	pkTuple    = torchtest.Tuple
+	pkInts     = torchtest.Ints
+	pkGlobal   = torchtest.Global
+	pkCall     = torchtest.Call
+	pkDict     = torchtest.Dict
+	pkStorage  = torchtest.Storage
+	pkTensor   = torchtest.Tensor
+	pk         = torchtest.Stream
+	archive    = torchtest.Zip
+	floats     = torchtest.Floats
+	legacyFile = torchtest.Legacy
+)
 
 // system is an inert call of something that no state dict needs.
 var system = pkGlobal("posix", "system") + pkTuple(pkUnicode("true")) + "R"
 
 type member = ziptest.Member
-
-// archive is a plain torch zip around a main pickle.
-func archive(pickle string, more ...member) []byte {
-	return ziptest.Build(append([]member{
-		{Name: "m/data.pkl", Body: []byte(pickle)},
-		{Name: "m/byteorder", Body: []byte("little")},
-		{Name: "m/version", Body: []byte("3\n")},
-	}, more...)...).Data
-}
-
-func floats(n int) []byte { return make([]byte, 4*n) }
-
-func legacyFile(object, keys string, storages ...[]byte) []byte {
-	var b bytes.Buffer
-	b.WriteString("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")
-	b.WriteString(pk("M\xe9\x03"))
-	b.WriteString(pk(pkDict(pkUnicode("protocol_version"), "M\xe9\x03", pkUnicode("little_endian"), "\x88")))
-	b.WriteString(object)
-	b.WriteString(keys)
-	for _, s := range storages {
-		b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(s)/4)))
-		b.Write(s)
-	}
-	return b.Bytes()
-}
 
 // findingsOf are the findings of a read, however it ended.
 func findingsOf(c contents, err error) []Finding {

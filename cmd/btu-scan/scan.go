@@ -167,7 +167,9 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	if err != nil {
 		return nil, err
 	}
+	tokenizer := func() []loader.Finding { return nil } // what is wrong with it, once there is one
 	judge := func(failure error) (*scan.Report, error) {
+		r.Unsafe = append(r.Unsafe, unsafe(tokenizer())...)
 		if failure != nil {
 			r.Coverage.Reasons = append(r.Coverage.Reasons, failure.Error())
 		}
@@ -192,6 +194,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	var names sync.WaitGroup                    // they are needed only once the rows are compared
 	names.Go(func() { _, _ = ck.Vocabulary() }) // an error is seen when they are used
 	defer names.Wait()
+	tokenizer = ck.TokenizerFindings
 	describe(r, ck)
 	embedding, err := ck.InputEmbedding()
 	if err != nil {

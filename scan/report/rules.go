@@ -140,6 +140,32 @@ var rules = []rule{
 		},
 	},
 	{
+		id: "BTU110", name: "CustomCode", check: checkFiles, level: "error", score: "7.0",
+		tags:  []string{"supply-chain", "external/cwe/cwe-829"},
+		short: "The model comes with code of its own, or asks for some",
+		full:  "Settings beside the tensors name Python code, or Python files lie there. Libraries run such code when they are told to trust it (trust_remote_code). btu-scan ran nothing; it looks for what no model needs, and cannot clear code.",
+		meaning: "Whoever wrote that code decides what your machine does when the model is loaded with trust. " +
+			"Honest models bring code for new architectures; code that starts programs, opens connections or is fetched from another place has no such excuse.",
+		advice: []string{
+			"Do not load the model with trust in remote code until somebody has read that code.",
+			"Where the library has the architecture built in, load it without that option.",
+			"Pin the revision you reviewed: code of another model can change overnight.",
+		},
+	},
+	{
+		id: "BTU111", name: "DangerousTemplate", check: checkFiles, level: "error", score: "8.8",
+		tags:  []string{"supply-chain", "external/cwe/cwe-1336"},
+		short: "The chat template is a program that reaches for more than text",
+		full:  "A chat template is a Jinja program that runs on every message. This one reads hidden attributes of Python, calls functions, loads other templates, or repeats without end.",
+		meaning: "A library that renders it without a sandbox runs commands of whoever wrote it; with one, it may still hang or fill memory. " +
+			"Chat templates of honest models only put roles and texts together.",
+		advice: []string{
+			"Do not render this template; give your server a template that you trust instead.",
+			"Get the tokenizer files from the publisher of the base model and compare.",
+			"Tell the hub or the publisher.",
+		},
+	},
+	{
 		id: "BTU200", name: "MalformedFile", check: checkFiles, level: "error", score: "7.0",
 		tags:    []string{"supply-chain", "external/cwe/cwe-228"},
 		short:   "The file is malformed",

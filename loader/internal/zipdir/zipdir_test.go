@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/btu-scan/btu-scan/loader/internal/ziptest"
+	"github.com/btu-scan/btu-scan/internal/ziptest"
 )
 
 func three() *ziptest.Archive {
