@@ -28,7 +28,7 @@ type Options struct {
 	// MaxPickle caps the bytes of one pickle stream. Optional: 64 MiB.
 	MaxPickle int64
 	// MaxUnpack caps the bytes that are unpacked from all archives and streams
-	// together, to look at what is in them. Optional: 128 MiB.
+	// together, to look at what is in them. Optional: 32 MiB.
 	MaxUnpack int64
 	// MaxTensors caps the number of tensors. Optional: 1,000,000.
 	MaxTensors int
@@ -48,7 +48,7 @@ func (o Options) withDefaults() Options {
 		o.MaxPickle = 64 << 20
 	}
 	if o.MaxUnpack <= 0 {
-		o.MaxUnpack = 128 << 20
+		o.MaxUnpack = 32 << 20
 	}
 	if o.MaxTensors <= 0 {
 		o.MaxTensors = 1_000_000

@@ -67,6 +67,7 @@ func readSafetensors(w *walker, name string, data []byte) (contents, error) {
 	}
 	c.findings, c.warnings = p.findings, p.warnings
 	c.tensors = make([]*Tensor, 0, len(p.entries))
+	defer w.scattered(data)()
 	for _, e := range p.entries {
 		t, err := newTensor(view{
 			name: e.name, dtype: e.dtype, shape: e.shape, file: name, pos: int64(8+n) + int64(e.begin), data: body[e.begin:e.end:e.end],

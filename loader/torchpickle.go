@@ -75,7 +75,7 @@ func (w *walker) walkPickle(p place, data []byte) walked {
 
 // hazardFinding says first what happens to whoever loads the file.
 func hazardFinding(p place, t *pickle.Trace, h pickle.Hazard) Finding {
-	f := Finding{Rule: RuleUnsafeOpcode, Severity: SeverityCritical, Where: p.at(h.Off), Detail: h.Detail}
+	f := Finding{Rule: RuleUnsafeOpcode, Severity: SeverityCritical, Where: p.at(h.Off), Detail: "a pickle of tensors has no need of this: " + h.Detail}
 	if h.Global >= 0 {
 		g := t.Globals[h.Global]
 		d := dangerOf(g.Module, g.Name)

@@ -24,6 +24,7 @@ func readZip(w *walker, name string, data []byte) (contents, error) {
 		z.add(RuleAmbiguous, SeverityHigh, name, "%d bytes lie before the archive, which only some programs read past", start)
 		data = data[start:]
 	}
+	defer w.scattered(data)()
 	dir, err := zipdir.Open(w.ctx, data, zipdir.Limits{Inflate: &w.bytes})
 	if err != nil {
 		return contents{}, refuse(name, zipError(name, "", err), z.findings)
@@ -257,10 +258,14 @@ func (z *torchZip) pickleBytes(e *zipdir.Entry, isMain, storage bool) ([]byte, e
 		return nil, nil
 	}
 	// What can be had of a damaged member, or of one that is too large.
-	z.findings = append(z.findings, z.w.inside(where, e.Head(headBytes), true)...)
+	seen := 0
+	if z.w.heads--; z.w.heads >= 0 {
+		seen = headBytes
+		z.findings = append(z.findings, z.w.inside(where, e.Head(headBytes), true)...)
+	}
 	var ze *zipdir.Error
 	if errors.As(err, &ze) && ze.Budget {
-		z.findings = append(z.findings, unseen(where, fmt.Sprintf("beyond its first %d bytes: %s", headBytes, ze.Msg)))
+		z.findings = append(z.findings, unseen(where, fmt.Sprintf("beyond its first %d bytes: %s", seen, ze.Msg)))
 		return nil, nil
 	}
 	return nil, zipError(z.name, e.Name, err)

@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ type walker struct {
 	ctx    context.Context
 	opt    Options
 	bytes  int64  // that may still be unpacked
+	heads  int    // members that do not fit, whose start may still be unpacked
 	parts  int    // files, members and pickles that may still be looked at
 	ops    int    // of pickles that may still be gone through
 	depth  int    // packings around what is looked at
@@ -26,15 +26,16 @@ type walker struct {
 
 const (
 	maxParts  = 200_000
-	maxOps    = 96 << 20
+	maxOps    = 48 << 20
 	maxPacked = 8 // packings in packings
 	maxFound  = 500
+	maxHeads  = 256
 	headBytes = 64 << 10 // of a member that is too large to be unpacked
 )
 
 func newWalker(ctx context.Context, opt Options) *walker {
 	opt = opt.withDefaults()
-	return &walker{ctx: ctx, opt: opt, bytes: opt.MaxUnpack, parts: maxParts, ops: maxOps}
+	return &walker{ctx: ctx, opt: opt, bytes: opt.MaxUnpack, heads: maxHeads, parts: maxParts, ops: maxOps}
 }
 
 // part counts a file, member or pickle. It is false where no more may be
@@ -205,25 +206,43 @@ func (w *walker) hidden(name string, data []byte) []Finding {
 		Detail: "the bytes of a tensor are " + what + ": a program that is told so loads it"}}, w.inside(name, data, false)...)
 }
 
+// scattered is called before a few bytes at many places of data are read, and
+// what it returns afterwards. Where the system reads megabytes ahead of each,
+// it would read the whole file.
+func (w *walker) scattered(data []byte) (done func()) {
+	if len(data) < 64<<20 || !within(data, w.mapped) {
+		return func() {}
+	}
+	scattered(w.mapped, true)
+	return func() { scattered(w.mapped, false) }
+}
+
 // unpack reads a stream as far as the budget goes. cut is set where it goes
 // on; an error is the stream's, beside what came before it.
 func (w *walker) unpack(r io.Reader) (data []byte, cut bool, err error) {
-	var b bytes.Buffer
 	for {
 		if err := w.ctx.Err(); err != nil {
 			return nil, false, err
 		}
-		n, err := io.CopyN(&b, r, min(1<<20, max(w.bytes, 0)+1))
-		w.bytes -= n
-		if w.bytes < 0 {
+		if len(data) == cap(data) {
+			// The next size, but no more than the budget and a byte to see that the
+			// stream goes on.
+			more := make([]byte, len(data), len(data)+int(min(max(int64(len(data)), headBytes), w.bytes+1)))
+			copy(more, data)
+			data = more
+		}
+		room := data[len(data):min(cap(data), len(data)+1<<20)]
+		n, err := r.Read(room[:min(int64(len(room)), w.bytes+1)])
+		data = data[:len(data)+n]
+		if w.bytes -= int64(n); w.bytes < 0 {
 			w.bytes = 0
-			return b.Bytes(), true, nil
+			return data[:len(data)-1], true, nil
 		}
 		if errors.Is(err, io.EOF) {
-			return b.Bytes(), false, nil
+			return data, false, nil
 		}
 		if err != nil {
-			return b.Bytes(), false, err
+			return data, false, err
 		}
 	}
 }

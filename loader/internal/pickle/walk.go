@@ -322,7 +322,7 @@ func (w *walker) stop() error {
 		w.softf("STOP before the end of its frame at %d: readers disagree", w.frameEnd)
 	}
 	if n := len(w.stack) - 1; n > 0 {
-		w.hazard("%d values are left unused beside the result", n)
+		w.hazard("beside the result, values are left unused: %d", n)
 	}
 	w.t.End = w.pos
 	return nil
