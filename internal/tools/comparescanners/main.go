@@ -33,7 +33,7 @@ func main() {
 	bin := flag.String("bin", "bin/btu-scan", "the program")
 	python := flag.String("python", "python3", "an interpreter with the other scanners")
 	names := flag.String("scanners", "btu-scan,picklescan,modelscan,fickling,modelaudit", "comma-separated")
-	limit := flag.Duration("limit", 10*time.Second, "time for one case")
+	limit := flag.Duration("limit", 10*time.Second, "processor time for one case")
 	classes := flag.Bool("classes", false, "print what each scanner misses, by class, too")
 	keep := flag.String("results", "", "write every result to this file as JSON lines")
 	flag.Parse()

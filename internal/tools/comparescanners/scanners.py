@@ -2,7 +2,9 @@
 
 Standard input has a JSON line {"id", "path"} for each case; standard output gets
 {"id", "code", "seconds", "rss", "what"}, where what is "", "hung" or "crashed".
-Arguments: the scanner, the seconds a case may take, and for btu-scan its path.
+The seconds are a processor's, not a clock's, so that a busy machine does not count.
+Arguments: the scanner, the seconds a case may take, btu-scan's path, and a folder
+to work in.
 """
 
 import contextlib
@@ -10,12 +12,14 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import resource
 import signal
 import sys
 import time
 import traceback
 
 CRASHED = 99
+WAIT = 12  # times the limit on a clock
 
 
 def files(path):
@@ -74,6 +78,8 @@ def btu_scan(program, path):
         text = f.read()
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        os.kill(os.getpid(), signal.SIGKILL)  # it hung or crashed, so this does
     if code != 3:
         return code
     unsafe = json.loads(text)["unsafe"] or []
@@ -82,8 +88,9 @@ def btu_scan(program, path):
     return 2 if any(u["severity"] == "warning" for u in unsafe) else 0
 
 
-def child(scan, path, work):
+def child(scan, path, limit, work):
     os.setpgid(0, 0)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
     os.chdir(work)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
@@ -98,24 +105,27 @@ def run(scan, case, limit, work):
     start = time.monotonic()
     pid = os.fork()
     if pid == 0:
-        child(scan, case["path"], work)
+        child(scan, case["path"], int(limit), work)
     what, usage, status = "", None, None
     while True:
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
             break
-        if time.monotonic() - start > limit:
+        if time.monotonic() - start > WAIT * limit:  # asleep, or on a very busy machine
             what = "hung"
             for group in (os.killpg, os.kill):
                 with contextlib.suppress(ProcessLookupError):
                     group(pid, signal.SIGKILL)
             _, status, usage = os.wait4(pid, 0)
             break
-        time.sleep(0.002)
+        time.sleep(0.01)
     code = os.waitstatus_to_exitcode(status)
+    seconds = usage.ru_utime + usage.ru_stime
+    if not what and code < 0 and seconds >= int(limit) - 0.1:
+        what = "hung"
     if not what and (code < 0 or code == CRASHED):
         what = "crashed"
-    return {"id": case["id"], "code": code, "seconds": time.monotonic() - start, "rss": usage.ru_maxrss * 1024, "what": what}
+    return {"id": case["id"], "code": code, "seconds": seconds, "rss": usage.ru_maxrss * 1024, "what": what}
 
 
 def main():

@@ -68,6 +68,7 @@ func (e *Entry) Bytes(limit uint64) ([]byte, error) {
 	}
 	*e.dir.budget -= int64(e.Size)
 	var b bytes.Buffer
+	b.Grow(int(min(e.Size, 1<<20)) + bytes.MinRead) // no more where the declared size is a lie
 	n, err := io.Copy(&b, io.LimitReader(e.dir.inflate(e.raw), int64(e.Size)+1))
 	switch {
 	case err != nil:
