@@ -69,9 +69,9 @@ func TestSettings(t *testing.T) {
 		{name: "target", files: map[string]string{"model_config.json": `{"x": [{"_target_": "builtins.exec"}, {"_target_": "torch.nn.Linear"}]}`}, finds: []string{"BTU110 high model_config.json"}},
 		{name: "stated twice", files: map[string]string{"config.json": `{"auto_map": {"AutoModel": "o/r--m.X"}, "auto_map": {}}`}, finds: []string{"BTU201 high config.json@", "BTU110 high config.json"}},
 		{name: "no JSON", files: map[string]string{"config.json": `{"a": }`}, finds: []string{"BTU200 high config.json@6"}},
-		{name: "template", files: map[string]string{"tokenizer_config.json": `{"chat_template": [{"name": "default", "template": "{{ x.__class__ }}"}]}`}, finds: []string{"BTU111 high tokenizer_config.json@"}},
+		{name: "template", files: map[string]string{"tokenizer_config.json": `{"chat_template": [{"name": "default", "template": "{{ x.__class__ }}"}]}`}, finds: []string{"BTU111 high tokenizer_config.json"}},
 		{name: "template of its own", files: map[string]string{"additional_chat_templates/a.jinja": "{{ x.__class__ }}", "chat_template.json": `{"chat_template": "{{ os.x }}"}`},
-			finds: []string{"BTU111 high chat_template.json@", "BTU111 high additional_chat_templates/a.jinja@"}},
+			finds: []string{"BTU111 high chat_template.json", "BTU111 high additional_chat_templates/a.jinja"}},
 		{name: "too large", files: map[string]string{"chat_template.jinja": strings.Repeat("x", maxSettings+1)}, finds: []string{"BTU900 warning chat_template.jinja"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

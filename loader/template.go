@@ -17,7 +17,7 @@ func (s *settings) template(name, text string) {
 	t := template{text: text}
 	t.read()
 	for _, h := range t.hazards {
-		s.add(RuleTemplate, SeverityHigh, where(name, int64(h.off)), "the chat template %s", h.what)
+		s.add(RuleTemplate, SeverityHigh, name, "the chat template %s, at byte %d of it", h.what, h.off)
 	}
 }
 

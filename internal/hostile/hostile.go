@@ -37,8 +37,8 @@ type Case struct {
 	// Target is the file that is scanned; "" for the folder.
 	Target string
 	// Rules are the ids that are expected: of a malicious case one of them with
-	// severity high or critical (or any, where it was refused or not looked at), of a notice all of them, of a benign case all of
-	// them with severity info. None where a malicious case is refused before any.
+	// severity high or critical (any, where it was refused or not looked at), of a
+	// notice all of them. None where a case is refused by whatever comes first.
 	Rules []string
 	// Exit are the exit codes that are right.
 	Exit []int

@@ -36,7 +36,14 @@ func main() {
 	limit := flag.Duration("limit", 10*time.Second, "processor time for one case")
 	classes := flag.Bool("classes", false, "print what each scanner misses, by class, too")
 	keep := flag.String("results", "", "write every result to this file as JSON lines")
+	read := flag.String("read", "", "print the tables of this file of results, and run nothing")
 	flag.Parse()
+	if *read != "" {
+		if err := reprint(*read, *classes); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if err := compare(*bin, *python, strings.Split(*names, ","), *limit, *classes, *keep); err != nil {
 		log.Fatal(err)
 	}
@@ -44,7 +51,7 @@ func main() {
 
 // A result is what a scanner made of a case.
 type result struct {
-	Scanner string  `json:"scanner"`
+	Scanner string  `json:"scanner"` // with its version
 	ID      string  `json:"id"`
 	Code    int     `json:"code"`
 	Seconds float64 `json:"seconds"`
@@ -122,6 +129,41 @@ func compare(bin, python string, names []string, limit time.Duration, classes bo
 	return os.WriteFile(keep, out.Bytes(), 0o644)
 }
 
+// reprint prints the tables of results that were kept.
+func reprint(name string, classes bool) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	cases := hostile.Cases()
+	var columns []column
+	for line := range bytes.Lines(data) {
+		var r result
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
+		}
+		i := slices.IndexFunc(columns, func(c column) bool { return c.name == r.Scanner })
+		if i < 0 {
+			i = len(columns)
+			columns = append(columns, column{name: r.Scanner})
+		}
+		if n := len(columns[i].results); n >= len(cases) || cases[n].ID() != r.ID {
+			return fmt.Errorf("%s: results of another corpus: %s", name, r.ID)
+		}
+		columns[i].results = append(columns[i].results, r)
+	}
+	for i, c := range columns {
+		if len(c.results) != len(cases) {
+			columns[i].failed = fmt.Errorf("%d results of %d cases", len(c.results), len(cases))
+		}
+	}
+	printTable(os.Stdout, cases, columns)
+	if classes {
+		printMisses(os.Stdout, cases, columns)
+	}
+	return nil
+}
+
 // offline is a command's start without a network, where the system allows it.
 func offline() []string {
 	if exec.Command("unshare", "-n", "true").Run() == nil {
@@ -167,7 +209,7 @@ func readResults(name string, r io.Reader) (column, error) {
 			c.name = strings.TrimSpace(name + " " + *line.Version)
 			continue
 		}
-		line.Scanner = name
+		line.Scanner = c.name
 		c.results = append(c.results, line.result)
 	}
 	return c, lines.Err()
@@ -249,6 +291,10 @@ func printMisses(w io.Writer, cases []hostile.Case, columns []column) {
 		fmt.Fprintf(w, "| %s | %d |", n.Class, n.Malicious)
 		for _, col := range columns {
 			missed := 0
+			if col.failed != nil {
+				fmt.Fprint(w, " |")
+				continue
+			}
 			for i, r := range col.results {
 				if c := cases[i]; c.Class == n.Class && c.Label == hostile.Malicious && !r.reported() && !r.stopped() {
 					missed++

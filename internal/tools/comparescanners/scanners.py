@@ -121,7 +121,7 @@ def run(scan, case, limit, work):
         time.sleep(0.01)
     code = os.waitstatus_to_exitcode(status)
     seconds = usage.ru_utime + usage.ru_stime
-    if not what and code < 0 and seconds >= int(limit) - 0.1:
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):  # the second of Go's programs, which pass over the first
         what = "hung"
     if not what and (code < 0 or code == CRASHED):
         what = "crashed"
