@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"context"
 	"iter"
 	"path/filepath"
 	"slices"
@@ -28,8 +27,14 @@ type Options struct {
 	MaxHeader int64
 	// MaxPickle caps the bytes of one pickle stream. Optional: 64 MiB.
 	MaxPickle int64
+	// MaxUnpack caps the bytes that are unpacked from all archives and streams
+	// together, to look at what is in them. Optional: 32 MiB.
+	MaxUnpack int64
 	// MaxTensors caps the number of tensors. Optional: 1,000,000.
 	MaxTensors int
+	// TensorsOnly leaves the other files of a model folder alone, which are looked
+	// at otherwise: for a reference, of which nothing but numbers is used.
+	TensorsOnly bool
 	// Write lets Tensor.WriteRows change the files. They must be the caller's own
 	// copy: a write that fails leaves them half-changed.
 	Write bool
@@ -41,6 +46,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxPickle <= 0 {
 		o.MaxPickle = 64 << 20
+	}
+	if o.MaxUnpack <= 0 {
+		o.MaxUnpack = 32 << 20
 	}
 	if o.MaxTensors <= 0 {
 		o.MaxTensors = 1_000_000
@@ -130,11 +138,6 @@ type contents struct {
 	findings []Finding
 	warnings []string
 }
-
-// A reader turns the bytes of one file into its contents. It neither keeps
-// data beyond the tensors nor writes to it. An error means that nothing of the
-// file is to be used; findings made by then travel in an UnsafeError.
-type reader func(ctx context.Context, name string, data []byte, opt Options) (contents, error)
 
 func sortTensors(ts []*Tensor) {
 	slices.SortFunc(ts, func(a, b *Tensor) int { return strings.Compare(a.Name, b.Name) })

@@ -21,7 +21,6 @@ type Config struct {
 	TieWordEmbeddings *bool    // nil where the file does not say
 	Labels            []string // id2label in the order of the ids
 	PadTokenID        *int
-	AutoMap           bool // the folder asks for its own code to be run
 }
 
 // A Card is the part of a model card's front matter that we use.
@@ -48,9 +47,6 @@ func (c *Checkpoint) readMetadata(f *folder) {
 			c.warnings = append(c.warnings, fmt.Sprintf("%s is ignored: %v", m.name, err))
 		}
 	}
-	if c.config.AutoMap {
-		c.warnings = append(c.warnings, "config.json has auto_map: loading this model with trust_remote_code runs code from its folder")
-	}
 }
 
 func (c *Checkpoint) parseConfig(data []byte) error {
@@ -70,7 +66,6 @@ func (c *Checkpoint) parseConfig(data []byte) error {
 		NameOrPath    string            `json:"_name_or_path"`
 		ID2Label      map[string]string `json:"id2label"`
 		PadTokenID    *int              `json:"pad_token_id"`
-		AutoMap       map[string]any    `json:"auto_map"`
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return err
@@ -83,7 +78,7 @@ func (c *Checkpoint) parseConfig(data []byte) error {
 	}
 	cfg := Config{
 		ModelType: s.ModelType, Architectures: raw.Architectures, NameOrPath: raw.NameOrPath, VocabSize: s.VocabSize,
-		TieWordEmbeddings: s.Tie, PadTokenID: raw.PadTokenID, AutoMap: len(raw.AutoMap) > 0,
+		TieWordEmbeddings: s.Tie, PadTokenID: raw.PadTokenID,
 	}
 	for _, n := range []int{s.HiddenSize, s.NEmbd, s.DModel, s.Dim} {
 		if cfg.HiddenSize == 0 {

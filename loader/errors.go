@@ -101,6 +101,34 @@ func FindingsOf(err error) []Finding {
 	return []Finding{findingOf("", err)}
 }
 
+// foundBefore are the findings that were made before err.
+func foundBefore(err error) []Finding {
+	var ue *UnsafeError
+	var re *refusedError
+	switch {
+	case errors.As(err, &ue):
+		return ue.Findings
+	case errors.As(err, &re):
+		return slices.Clip(re.findings)
+	}
+	return nil
+}
+
+// withFindings is err, which may be nil, with further findings about the same
+// file or its neighbours.
+func withFindings(path string, err error, more []Finding) error {
+	before := foundBefore(err)
+	var ue *UnsafeError
+	var re *refusedError
+	switch {
+	case errors.As(err, &ue):
+		return &UnsafeError{Path: ue.Path, Findings: append(slices.Clip(before), more...)}
+	case errors.As(err, &re):
+		err = re.err
+	}
+	return refuse(path, err, append(slices.Clip(before), more...))
+}
+
 // findingOf is err about the file at path as a finding.
 func findingOf(path string, err error) Finding {
 	f := Finding{Rule: RuleIncomplete, Severity: SeverityWarning, Where: path, Detail: err.Error()}
@@ -111,8 +139,8 @@ func findingOf(path string, err error) Finding {
 			f.Where = where(fe.Path, fe.Off)
 		}
 	}
-	if errors.Is(err, ErrIncomplete) {
-		f.Rule = RuleIncomplete
+	if errors.Is(err, ErrIncomplete) || errors.Is(err, ErrUnsupported) {
+		f.Rule, f.Severity = RuleIncomplete, SeverityWarning
 	}
 	return f
 }

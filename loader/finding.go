@@ -9,6 +9,15 @@ const (
 	// RuleUnsafeOpcode: a pickle uses an opcode that no state dict needs (INST,
 	// OBJ, EXT, NEXT_BUFFER, ...) or reaches a global in a hidden way.
 	RuleUnsafeOpcode = "BTU101"
+	// RuleTrainerSettings: a pickle of a trainer's settings, made of classes of
+	// known libraries alone. Nothing that a model needs.
+	RuleTrainerSettings = "BTU102"
+	// RuleCustomCode: the folder brings, or asks for, Python code that a library
+	// runs when told to trust it.
+	RuleCustomCode = "BTU110"
+	// RuleTemplate: a chat template that reaches for Python's internals or for
+	// endless output.
+	RuleTemplate = "BTU111"
 	// RuleMalformed: a container that a strict reader refuses.
 	RuleMalformed = "BTU200"
 	// RuleAmbiguous: a container that two readers read differently (duplicate

@@ -3,3 +3,5 @@
 package loader
 
 func forget([]byte) {}
+
+func scattered([]byte, bool) {}

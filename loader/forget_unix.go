@@ -17,3 +17,16 @@ func forget(b []byte) {
 		_ = unix.Madvise(b[from:from+n], unix.MADV_DONTNEED) // it is advice
 	}
 }
+
+// scattered tells the system whether mapped bytes are read here and there: it
+// then reads no more ahead than it is asked for.
+func scattered(b []byte, yes bool) {
+	if len(b) == 0 {
+		return
+	}
+	advice := unix.MADV_NORMAL
+	if yes {
+		advice = unix.MADV_RANDOM
+	}
+	_ = unix.Madvise(b, advice) // it is advice
+}

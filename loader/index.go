@@ -2,7 +2,6 @@ package loader
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -67,8 +66,22 @@ func IndexShards(name string, data []byte) ([]string, error) {
 // maxShards caps the number of shard files, each of which costs a mapping.
 const maxShards = 10_000
 
+// strayShards are the findings about shards that an index names outside its
+// own folder.
+func strayShards(path string, shards []string) (found []Finding) {
+	for _, shard := range shards {
+		if !filepath.IsLocal(shard) || strings.ContainsAny(shard, `\:`) || shard == "." {
+			found = append(found, Finding{
+				Rule: RulePathTraversal, Severity: SeverityCritical, Where: path,
+				Detail: fmt.Sprintf("the index names the shard %s, outside its own folder", quoted(clipped(shard))),
+			})
+		}
+	}
+	return capped(path, found)
+}
+
 // loadShards opens every shard of an index and checks that both agree.
-func (c *Checkpoint) loadShards(ctx context.Context, f *folder, name string, data []byte) error {
+func (c *Checkpoint) loadShards(w *walker, f *folder, name string, data []byte) error {
 	path := filepath.Join(f.dir, name)
 	weights, err := parseIndex(path, data, c.opt)
 	if err != nil {
@@ -79,13 +92,8 @@ func (c *Checkpoint) loadShards(ctx context.Context, f *folder, name string, dat
 	if len(shards) > maxShards {
 		return &FormatError{Path: path, Off: -1, Msg: fmt.Sprintf("%d shards, the limit is %d", len(shards), maxShards)}
 	}
-	for _, shard := range shards {
-		if !filepath.IsLocal(shard) || strings.ContainsAny(shard, `\:`) || shard == "." {
-			return &UnsafeError{Path: path, Findings: []Finding{{
-				Rule: RulePathTraversal, Severity: SeverityCritical, Where: path,
-				Detail: fmt.Sprintf("the index names the shard %s, outside its own folder", quoted(shard)),
-			}}}
-		}
+	if found := strayShards(path, shards); len(found) > 0 {
+		return &UnsafeError{Path: path, Findings: found}
 	}
 	for _, shard := range shards {
 		m, err := f.mapFile(shard)
@@ -96,7 +104,8 @@ func (c *Checkpoint) loadShards(ctx context.Context, f *folder, name string, dat
 			return fmt.Errorf("%s: shard %s: %w", path, quoted(shard), err)
 		}
 		c.addFile(f, shard, m)
-		got, format, err := readFile(ctx, c.files[len(c.files)-1].Path, m.data, c.opt)
+		w.mapped = m.data
+		got, format, err := w.read(c.files[len(c.files)-1].Path, m.data)
 		if err != nil {
 			return err
 		}

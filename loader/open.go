@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,13 +44,25 @@ func Open(ctx context.Context, path string, opt Options) (ck *Checkpoint, err er
 		}
 	}()
 	defer guard(path, -1, "", &err)()
+	w := newWalker(ctx, opt)
 	if file == "" {
-		if file, err = c.chooseWeights(f); err != nil {
-			return nil, err
-		}
+		file, err = c.chooseWeights(f)
 	}
-	if err := c.load(ctx, f, file); err != nil {
-		return nil, err
+	if err == nil {
+		err = c.load(w, f, file)
+	}
+	if !c.alone && !opt.TensorsOnly && ctx.Err() == nil {
+		c.findings = append(c.findings, c.lookAround(w, f)...)
+	}
+	if !opt.TensorsOnly && ctx.Err() == nil && (!c.alone || err == nil) {
+		c.findings = append(c.findings, lookAtSettings(f)...)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		// What was seen beside weights that cannot be read is reported, too.
+		return nil, withFindings(path, err, c.findings)
 	}
 	c.readMetadata(f)
 	return c, nil
@@ -108,17 +119,18 @@ func MayHoldTensors(name string) bool {
 }
 
 // load maps and reads a tensor file or all shards of an index.
-func (c *Checkpoint) load(ctx context.Context, f *folder, name string) error {
+func (c *Checkpoint) load(w *walker, f *folder, name string) error {
 	m, err := f.mapFile(name)
 	if err != nil {
 		return err
 	}
 	if isIndex(m.data) {
 		defer m.close()
-		return c.loadShards(ctx, f, name, m.data)
+		return c.loadShards(w, f, name, m.data)
 	}
 	c.addFile(f, name, m)
-	got, format, err := readFile(ctx, c.files[0].Path, m.data, c.opt)
+	w.mapped = m.data
+	got, format, err := w.read(c.files[0].Path, m.data)
 	if err != nil {
 		return err
 	}
@@ -148,65 +160,6 @@ func (c *Checkpoint) adopt(got contents, m *mapping) error {
 	c.tensors = append(c.tensors, got.tensors...)
 	sortTensors(c.tensors)
 	return nil
-}
-
-// readFile recognises data by its content and reads it.
-func readFile(ctx context.Context, name string, data []byte, opt Options) (contents, Format, error) {
-	for _, k := range []struct {
-		format Format
-		is     func([]byte) bool
-		read   reader
-	}{
-		{FormatSafetensors, isSafetensors, readSafetensors}, // first: its header may start with any two bytes
-		{FormatTorchZip, isTorchZip, readTorchZip},
-		{FormatTorchLegacy, isPickle, readTorchLegacy},
-	} {
-		if k.is(data) {
-			c, err := k.read(ctx, name, data, opt)
-			return c, k.format, err
-		}
-	}
-	if what := describe(data); what != "" {
-		return contents{}, "", fmt.Errorf("%s: %w: %s", name, ErrUnsupported, what)
-	}
-	// Nothing else fits, so the length is wrong or the file is no checkpoint:
-	// let the safetensors reader say which byte is the trouble.
-	c, err := readSafetensors(ctx, name, data, opt)
-	return c, FormatSafetensors, err
-}
-
-// describe names what a file that is no checkpoint most likely is.
-func describe(data []byte) string {
-	if len(data) == 0 {
-		return "the file is empty"
-	}
-	head := data[:min(len(data), 512)]
-	for _, k := range []struct{ magic, what string }{
-		{"version https://git-lfs", "this is a git-lfs pointer, not the file it points to: run git lfs pull"},
-		{"GGUF", "GGUF is not read"},
-		{"\x1f\x8b", "gzip: unpack it first"},
-		{"BZh", "bzip2: unpack it first"},
-		{"\xfd7zXZ\x00", "xz: unpack it first"},
-		{"7z\xbc\xaf\x27\x1c", "7z: unpack it first"},
-		{"\x89HDF\r\n\x1a\n", "HDF5 (Keras, TensorFlow) is not read"},
-		{"\x93NUMPY", "a numpy array is not read"},
-		{"\x08\x07", "an ONNX model is not read"},
-	} {
-		if bytes.HasPrefix(head, []byte(k.magic)) {
-			return k.what
-		}
-	}
-	if len(head) >= 262 && string(head[257:262]) == "ustar" {
-		return "tar: unpack it first"
-	}
-	text := strings.ToLower(string(bytes.TrimLeft(head, " \t\r\n\ufeff")))
-	if strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html") || strings.HasPrefix(text, "<?xml") {
-		return "this is a web page, most likely an error page saved in place of the file"
-	}
-	if len(bytes.Trim(data[:min(len(data), 1<<16)], "\x00")) == 0 {
-		return "the file is all zeros"
-	}
-	return ""
 }
 
 // A folder is a model folder. Names from inside files are opened through it

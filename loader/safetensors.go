@@ -41,8 +41,9 @@ type stEntry struct {
 // reader (safetensors 0.8, tensor.rs): the offsets must tile the data section
 // exactly. What the reference accepts though readers can differ on it, such as
 // a tensor named twice, is accepted with a finding.
-func readSafetensors(ctx context.Context, name string, data []byte, opt Options) (contents, error) {
+func readSafetensors(w *walker, name string, data []byte) (contents, error) {
 	var c contents
+	ctx, opt := w.ctx, w.opt
 	if len(data) < 8 {
 		return c, &FormatError{Path: name, Off: 0, Msg: fmt.Sprintf("%d bytes are too few for a safetensors header length", len(data))}
 	}
@@ -66,6 +67,7 @@ func readSafetensors(ctx context.Context, name string, data []byte, opt Options)
 	}
 	c.findings, c.warnings = p.findings, p.warnings
 	c.tensors = make([]*Tensor, 0, len(p.entries))
+	defer w.scattered(data)()
 	for _, e := range p.entries {
 		t, err := newTensor(view{
 			name: e.name, dtype: e.dtype, shape: e.shape, file: name, pos: int64(8+n) + int64(e.begin), data: body[e.begin:e.end:e.end],
@@ -74,8 +76,9 @@ func readSafetensors(ctx context.Context, name string, data []byte, opt Options)
 			return contents{}, err
 		}
 		c.tensors = append(c.tensors, t)
+		c.findings = append(c.findings, w.hidden(name+"!"+t.Name, t.data)...)
 	}
-	return c, nil
+	return c, refuse(name, nil, c.findings)
 }
 
 type stParser struct {

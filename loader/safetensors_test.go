@@ -89,7 +89,7 @@ func TestSafetensorsRefused(t *testing.T) {
 		{"5000 dimensions", st(`{"a":{"dtype":"U8","shape":[`+strings.Repeat("1,", 4999)+`1],"data_offsets":[0,1]}}`, 0), -2, "more than 64"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := readSafetensors(t.Context(), "x", c.data, Options{}.withDefaults())
+			got, err := readSafetensors(newWalker(t.Context(), Options{}), "x", c.data)
 			var fe *FormatError
 			if !errors.As(err, &fe) {
 				t.Fatalf("%+v, %v; want a FormatError", got, err)
@@ -109,7 +109,7 @@ func TestSafetensorsRefused(t *testing.T) {
 
 func TestSafetensorsErrorsNameTheByte(t *testing.T) {
 	header := `{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,1]}}`
-	_, err := readSafetensors(t.Context(), "model.safetensors", st(header, 0), Options{}.withDefaults())
+	_, err := readSafetensors(newWalker(t.Context(), Options{}), "model.safetensors", st(header, 0))
 	want := int64(8 + strings.Index(header, `"F31"`) + len(`"F31"`))
 	var fe *FormatError
 	if !errors.As(err, &fe) || fe.Off != want || fe.Path != "model.safetensors" {
@@ -135,7 +135,7 @@ func TestSafetensorsAccepted(t *testing.T) {
 		{"named twice", st("{"+tensorOf("a", "U8", "[4]", 0, 4)+","+tensorOf("a", "F32", "[1]", 0, 4)+"}", 0, 0, 0, 0), 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := readSafetensors(t.Context(), "x", c.data, Options{}.withDefaults())
+			got, err := readSafetensors(newWalker(t.Context(), Options{}), "x", c.data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +148,7 @@ func TestSafetensorsAccepted(t *testing.T) {
 
 func TestSafetensorsDuplicateIsTheLast(t *testing.T) {
 	data := st("{"+tensorOf("a", "U8", "[4]", 0, 4)+","+tensorOf("a", "F32", "[1]", 0, 4)+"}", f32bytes(1.5)...)
-	got, err := readSafetensors(t.Context(), "x", data, Options{}.withDefaults())
+	got, err := readSafetensors(newWalker(t.Context(), Options{}), "x", data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestSafetensorsForgedSizesAllocateLittle(t *testing.T) {
 		allocated := testing.Benchmark(func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				readSafetensors(b.Context(), "x", data, Options{}.withDefaults())
+				readSafetensors(newWalker(b.Context(), Options{}), "x", data)
 			}
 		}).AllocedBytesPerOp()
 		if allocated > 64<<10 {
@@ -184,7 +184,7 @@ func FuzzSafetensors(f *testing.F) {
 	f.Add(st("{"+tensorOf("a", "U8", "[4]", 0, 4)+","+tensorOf("a", "F32", "[1]", 0, 4)+"}", 0, 0, 0, 0))
 	f.Add(stLength(0xffffffff0000003c, "{}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		got, err := readSafetensors(t.Context(), "x", data, Options{}.withDefaults())
+		got, err := readSafetensors(newWalker(t.Context(), Options{}), "x", data)
 		if err != nil {
 			return
 		}
@@ -240,7 +240,7 @@ func TestSafetensorsAgreesWithOracle(t *testing.T) {
 			header += " "
 		}
 		data := st(header, body...)
-		got, err := readSafetensors(t.Context(), "x", data, Options{}.withDefaults())
+		got, err := readSafetensors(newWalker(t.Context(), Options{}), "x", data)
 		if err != nil {
 			t.Fatal(err)
 		}

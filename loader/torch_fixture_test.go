@@ -16,7 +16,7 @@ type wantTensor struct {
 
 func torchReader(data []byte) reader {
 	if isTorchZip(data) {
-		return readTorchZip
+		return readZip
 	}
 	return readTorchLegacy
 }
@@ -40,10 +40,10 @@ func TestTorchFixtures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if isTorchZip(data) != strings.HasSuffix(name, ".zip.pt") || isPickle(data) != strings.HasSuffix(name, ".legacy.pt") {
-				t.Errorf("isTorchZip %v, isPickle %v", isTorchZip(data), isPickle(data))
+			if isTorchZip(data) != strings.HasSuffix(name, ".zip.pt") || newWalker(t.Context(), Options{}).isPickle(data) != strings.HasSuffix(name, ".legacy.pt") {
+				t.Errorf("isTorchZip %v, isPickle %v", isTorchZip(data), newWalker(t.Context(), Options{}).isPickle(data))
 			}
-			c, err := torchReader(data)(t.Context(), name, data, Options{})
+			c, err := torchReader(data)(newWalker(t.Context(), Options{}), name, data)
 			if err != nil {
 				t.Fatal(err)
 			}

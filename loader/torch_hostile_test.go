@@ -13,76 +13,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/btu-scan/btu-scan/loader/internal/ziptest"
+	"github.com/btu-scan/btu-scan/internal/torchtest"
+	"github.com/btu-scan/btu-scan/internal/ziptest"
 )
 
 // The parts of a pickle. Nothing here is ever executed.
-
-func pkUnicode(s string) string {
-	return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
-}
-
-func pkInt(n int64) string {
-	return "\x8a\x08" + string(binary.LittleEndian.AppendUint64(nil, uint64(n)))
-}
-
-func pkTuple(items ...string) string { return "(" + strings.Join(items, "") + "t" }
-
-func pkInts(ns ...int64) string {
-	var parts []string
-	for _, n := range ns {
-		parts = append(parts, pkInt(n))
-	}
-	return pkTuple(parts...)
-}
-
-func pkGlobal(module, name string) string { return "c" + module + "\n" + name + "\n" }
-
-func pkCall(module, name string, args ...string) string {
-	return pkGlobal(module, name) + pkTuple(args...) + "R"
-}
-
-func pkDict(pairs ...string) string { return "}(" + strings.Join(pairs, "") + "u" }
-
-func pkStorage(class, key string, numel int64) string {
-	return pkTuple(pkUnicode("storage"), pkGlobal("torch", class), pkUnicode(key), pkUnicode("cpu"), pkInt(numel)) + "Q"
-}
-
-func pkTensor(storage string, offset int64, size, stride string) string {
-	return pkCall("torch._utils", "_rebuild_tensor_v2", storage, pkInt(offset), size, stride, "\x89", pkCall("collections", "OrderedDict"))
-}
-
-func pk(body string) string { return "\x80\x02" + body + "." }
+var (
+	pkUnicode  = torchtest.Unicode
+	pkInt      = torchtest.Int
+	pkTuple    = torchtest.Tuple
+	pkInts     = torchtest.Ints
+	pkGlobal   = torchtest.Global
+	pkCall     = torchtest.Call
+	pkDict     = torchtest.Dict
+	pkStorage  = torchtest.Storage
+	pkTensor   = torchtest.Tensor
+	pk         = torchtest.Stream
+	archive    = torchtest.Zip
+	floats     = torchtest.Floats
+	legacyFile = torchtest.Legacy
+)
 
 // system is an inert call of something that no state dict needs.
 var system = pkGlobal("posix", "system") + pkTuple(pkUnicode("true")) + "R"
 
 type member = ziptest.Member
-
-// archive is a plain torch zip around a main pickle.
-func archive(pickle string, more ...member) []byte {
-	return ziptest.Build(append([]member{
-		{Name: "m/data.pkl", Body: []byte(pickle)},
-		{Name: "m/byteorder", Body: []byte("little")},
-		{Name: "m/version", Body: []byte("3\n")},
-	}, more...)...).Data
-}
-
-func floats(n int) []byte { return make([]byte, 4*n) }
-
-func legacyFile(object, keys string, storages ...[]byte) []byte {
-	var b bytes.Buffer
-	b.WriteString("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")
-	b.WriteString(pk("M\xe9\x03"))
-	b.WriteString(pk(pkDict(pkUnicode("protocol_version"), "M\xe9\x03", pkUnicode("little_endian"), "\x88")))
-	b.WriteString(object)
-	b.WriteString(keys)
-	for _, s := range storages {
-		b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(s)/4)))
-		b.Write(s)
-	}
-	return b.Bytes()
-}
 
 // findingsOf are the findings of a read, however it ended.
 func findingsOf(c contents, err error) []Finding {
@@ -107,7 +62,7 @@ type hostile struct {
 
 func (h hostile) check(t *testing.T) {
 	t.Helper()
-	c, err := torchReader(h.data)(t.Context(), "f", h.data, Options{})
+	c, err := torchReader(h.data)(newWalker(t.Context(), Options{}), "f", h.data)
 	if (h.err == nil && h.says == "") != (err == nil) {
 		t.Fatalf("error %v", err)
 	}
@@ -299,7 +254,7 @@ func TestTorchState(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			data := archive(pk(tt.object), member{Name: "m/data/0", Body: floats(6)})
-			c, err := readTorchZip(t.Context(), "f", data, Options{})
+			c, err := readZip(newWalker(t.Context(), Options{}), "f", data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -325,7 +280,7 @@ func TestTorchTied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := readTorchZip(t.Context(), "f", data, Options{})
+	c, err := readZip(newWalker(t.Context(), Options{}), "f", data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +300,7 @@ func TestTorchCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, data := range [][]byte{archive(pk(system)), []byte(pk(system))} {
-		if _, err := torchReader(data)(ctx, "f", data, Options{}); !errors.Is(err, context.Canceled) {
+		if _, err := torchReader(data)(newWalker(ctx, Options{}), "f", data); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -358,7 +313,7 @@ func TestTorchManyMembers(t *testing.T) {
 		members = append(members, member{Name: fmt.Sprintf("m/x/%d", i), Body: []byte("\x80\x02N")})
 	}
 	data := ziptest.Build(members...).Data
-	if c, err := readTorchZip(t.Context(), "f", data, Options{}); err != nil || len(c.findings) > 0 {
+	if c, err := readZip(newWalker(t.Context(), Options{}), "f", data); err != nil || len(c.findings) > 0 {
 		t.Errorf("%v %v", err, c.findings)
 	}
 	if d := time.Since(start); d > 20*time.Second {
@@ -377,7 +332,7 @@ func TestIsPickle(t *testing.T) {
 		{`{"a": 1}`, false}, {strings.Repeat("\x00", 100), false}, {"\x1f\x8b\x08\x00", false},
 	}
 	for _, tt := range tests {
-		if got := isPickle([]byte(tt.data)); got != tt.want {
+		if got := newWalker(t.Context(), Options{}).isPickle([]byte(tt.data)); got != tt.want {
 			t.Errorf("%q: %v", clipped(tt.data), got)
 		}
 	}
@@ -404,11 +359,12 @@ func fuzzTorch(f *testing.F, suffix string, read reader, seeds ...[]byte) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		isPickle(data)
 		var c contents
 		var err error
 		// Inflating costs up to its ratio; the rest is bounded by the pickle.
-		n := allocatedBy(func() { c, err = read(t.Context(), "f", data, Options{MaxPickle: 1 << 16}) })
+		n := allocatedBy(func() {
+			c, err = read(newWalker(t.Context(), Options{MaxPickle: 1 << 16, MaxUnpack: 1 << 20}), "f", data)
+		})
 		if n > 8<<20+5000*uint64(len(data)) {
 			t.Errorf("%d bytes allocate %d", len(data), n)
 		}
@@ -430,7 +386,7 @@ func fuzzTorch(f *testing.F, suffix string, read reader, seeds ...[]byte) {
 }
 
 func FuzzTorchZip(f *testing.F) {
-	fuzzTorch(f, ".zip.pt", readTorchZip, archive(pk(system)))
+	fuzzTorch(f, ".zip.pt", readZip, archive(pk(system)))
 }
 
 func FuzzTorchLegacy(f *testing.F) {

@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"math/big"
@@ -23,18 +22,16 @@ const legacyPickles = 5
 // readTorchLegacy reads what torch.save wrote before PyTorch 1.6, and looks
 // through any other file that starts with a pickle: that one gives
 // ErrUnsupported at best.
-func readTorchLegacy(ctx context.Context, name string, data []byte, opt Options) (contents, error) {
-	opt = opt.withDefaults()
-	l := &legacy{ctx: ctx, name: name, data: data, opt: opt}
+func readTorchLegacy(w *walker, name string, data []byte) (contents, error) {
+	l := &legacy{w: w, name: name, data: data}
 	c, err := l.read()
 	return c, refuse(name, err, l.findings)
 }
 
 type legacy struct {
-	ctx      context.Context
+	w        *walker
 	name     string
 	data     []byte
-	opt      Options
 	pos      int
 	findings []Finding
 	warnings []string
@@ -42,7 +39,7 @@ type legacy struct {
 
 // next walks the pickle at pos and goes past it.
 func (l *legacy) next() walked {
-	w := walkPickle(l.ctx, place{file: l.name, base: l.pos}, l.data[l.pos:], l.opt)
+	w := l.w.walkPickle(place{file: l.name, base: l.pos}, l.data[l.pos:])
 	l.findings = append(l.findings, w.findings...)
 	l.pos += w.trace.End
 	return w
@@ -64,11 +61,14 @@ func (l *legacy) read() (contents, error) {
 		torch = err == nil && ok && n.Cmp(legacyMagic) == 0
 	}
 	if !torch {
-		err := l.rest()
-		if err == nil {
-			err = &FormatError{Path: l.name, Off: 0, Msg: "a pickle, but not of PyTorch", Err: ErrUnsupported}
+		if err := l.rest(); err != nil {
+			return contents{}, err
 		}
-		return contents{}, err
+		if n := len(l.data) - l.pos; n > 0 {
+			l.findings = append(l.findings, Finding{Rule: RuleAmbiguous, Severity: SeverityHigh, Where: place{file: l.name}.at(l.pos),
+				Detail: fmt.Sprintf("%d bytes follow the end of the pickle", n)})
+		}
+		return contents{findings: l.findings}, &FormatError{Path: l.name, Off: 0, Msg: "a pickle, but not of PyTorch", Err: errLooked}
 	}
 
 	ws := []walked{first}
@@ -79,8 +79,12 @@ func (l *legacy) read() (contents, error) {
 		}
 		ws = append(ws, w)
 	}
-	if len(l.findings) > 0 {
-		return contents{}, l.rest()
+	if settings := ws[3].trace.Settings(); len(l.findings) > 0 {
+		err := l.rest()
+		if err == nil && settings {
+			err = noTensors(l.name)
+		}
+		return contents{}, err
 	}
 	if err := l.header(ws); err != nil {
 		return contents{}, err
@@ -107,7 +111,7 @@ func (l *legacy) read() (contents, error) {
 	if err := refuse(l.name, nil, l.findings); err != nil {
 		return contents{}, err
 	}
-	s := newState(l.ctx, l.name, l.opt)
+	s := newState(l.w.ctx, l.name, l.w.opt)
 	if err := s.register(refs, func(r storageRef) (storage, error) { return l.storage(r, at) }); err != nil {
 		return contents{}, err
 	}
@@ -122,8 +126,8 @@ func (l *legacy) read() (contents, error) {
 func (l *legacy) rest() error {
 	const most = 1000
 	for range most {
-		if l.pos >= len(l.data) || !isPickle(l.data[l.pos:min(len(l.data), l.pos+int(l.opt.MaxPickle))]) {
-			return l.ctx.Err()
+		if l.pos >= len(l.data) || !l.w.isPickle(l.data[l.pos:min(len(l.data), l.pos+int(l.w.opt.MaxPickle))]) {
+			return l.w.ctx.Err()
 		}
 		if w := l.next(); w.err != nil {
 			return w.err
@@ -181,8 +185,8 @@ func (l *legacy) storages(w walked, keys any, refs []*pickle.Persistent) (map[st
 	}
 	at := make(map[string]span, min(list.Len(), len(declared)))
 	for i, k := range *list {
-		if i%4096 == 0 && l.ctx.Err() != nil {
-			return nil, l.ctx.Err()
+		if i%4096 == 0 && l.w.ctx.Err() != nil {
+			return nil, l.w.ctx.Err()
 		}
 		key, ok := k.(string)
 		if !ok {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/btu-scan/btu-scan/loader/internal/pickle"
@@ -36,22 +37,22 @@ type walked struct {
 }
 
 // walkPickle checks the stream at the start of data without building anything.
-func walkPickle(ctx context.Context, p place, data []byte, opt Options) walked {
-	cut := int64(len(data)) > opt.MaxPickle
+func (w *walker) walkPickle(p place, data []byte) walked {
+	cut := int64(len(data)) > w.opt.MaxPickle
 	if cut {
-		data = data[:opt.MaxPickle]
+		data = data[:w.opt.MaxPickle]
 	}
-	t, err := pickle.Walk(ctx, data, pickle.Limits{})
-	w := walked{place: p, trace: t}
-	for _, h := range t.Hazards {
-		f := Finding{Rule: RuleUnsafeOpcode, Severity: SeverityCritical, Where: p.at(h.Off), Detail: h.Detail}
-		if h.Global >= 0 {
-			f.Rule = RuleUnsafeGlobal
+	t, err := w.walk(data, pickle.Limits{})
+	s := walked{place: p, trace: t}
+	if t.Settings() {
+		s.findings = []Finding{settingsFinding(p, t)}
+	} else {
+		for _, h := range t.Hazards {
+			s.findings = append(s.findings, hazardFinding(p, t, h))
 		}
-		w.findings = append(w.findings, f)
 	}
 	if t.Dropped > 0 {
-		w.findings = append(w.findings, Finding{Rule: RuleUnsafeOpcode, Severity: SeverityCritical, Where: p.path(),
+		s.findings = append(s.findings, Finding{Rule: RuleUnsafeOpcode, Severity: SeverityCritical, Where: p.path(),
 			Detail: fmt.Sprintf("%d more of the same", t.Dropped)})
 	}
 	var pe *pickle.Error
@@ -62,14 +63,39 @@ func walkPickle(ctx context.Context, p place, data []byte, opt Options) walked {
 			fe.Err = ErrIncomplete
 		}
 		if cut && t.End == 0 && !pe.Budget {
-			fe.Msg = fmt.Sprintf("the pickle does not end within %d bytes: %s", opt.MaxPickle, pe.Msg)
+			fe.Msg = fmt.Sprintf("the pickle does not end within %d bytes: %s", w.opt.MaxPickle, pe.Msg)
 			fe.Err = ErrIncomplete
 		}
-		w.err = fe
+		s.err = fe
 	case err != nil:
-		w.err = err
+		s.err = err
 	}
-	return w
+	return s
+}
+
+// hazardFinding says first what happens to whoever loads the file.
+func hazardFinding(p place, t *pickle.Trace, h pickle.Hazard) Finding {
+	f := Finding{Rule: RuleUnsafeOpcode, Severity: SeverityCritical, Where: p.at(h.Off), Detail: "a pickle of tensors has no need of this: " + h.Detail}
+	if h.Global >= 0 {
+		g := t.Globals[h.Global]
+		d := dangerOf(g.Module, g.Name)
+		f.Rule, f.Severity = RuleUnsafeGlobal, d.severity
+		f.Detail = fmt.Sprintf("loading the file %s: %s", d.does, h.Detail)
+	}
+	return f
+}
+
+// settingsFinding explains an object of a trainer's settings, which is no
+// danger by what it names, but can only be loaded as dangerous files are.
+func settingsFinding(p place, t *pickle.Trace) Finding {
+	var classes []string
+	for _, h := range t.Hazards {
+		if c := t.Globals[h.Global].String(); !slices.Contains(classes, c) {
+			classes = append(classes, c)
+		}
+	}
+	return Finding{Rule: RuleTrainerSettings, Severity: SeverityInfo, Where: p.at(t.Hazards[0].Off),
+		Detail: fmt.Sprintf("a trainer's settings, made of classes of known libraries alone: %s. No model needs this file", strings.Join(classes, ", "))}
 }
 
 // load builds the value of a stream that walkPickle passed.
@@ -105,7 +131,7 @@ func refuse(path string, err error, findings []Finding) error {
 	}
 	var first, rest []Finding
 	for _, f := range findings {
-		if f.Rule == RuleUnsafeGlobal || f.Rule == RuleUnsafeOpcode {
+		if runsCode(f) {
 			first = append(first, f)
 		} else {
 			rest = append(rest, f)
@@ -115,12 +141,12 @@ func refuse(path string, err error, findings []Finding) error {
 		if err == nil || len(findings) == 0 {
 			return err
 		}
-		return &refusedError{err, findings}
+		return &refusedError{err, capped(path, findings)}
 	}
 	if err != nil && !errors.Is(err, ErrUnsupported) {
 		rest = append(rest, findingOf(path, err))
 	}
-	return &UnsafeError{Path: path, Findings: append(first, rest...)}
+	return &UnsafeError{Path: path, Findings: capped(path, append(first, rest...))}
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
@@ -130,15 +156,20 @@ var sniffLimits = pickle.Limits{Opcodes: 1 << 20, Memory: 64 << 20}
 
 // isPickle reports whether data starts with a pickle: a stream that reaches
 // its STOP and either declares its protocol or names a global, or one that
-// breaks off after it named a global. Weights that happen to start with a
-// protocol byte do neither.
-func isPickle(data []byte) bool {
+// breaks off after it used a global, or named one that is dangerous. Weights
+// that happen to start with a protocol byte do neither, nor does a list of words
+// that starts with a c.
+func (w *walker) isPickle(data []byte) bool {
+	if len(data) == 0 || data[0] == 'P' {
+		return false // PERSID, where pickle.load ends; every zip archive starts so
+	}
 	if bytes.HasPrefix(data, []byte("L119547037146038801333356L\n.")) {
 		return true // the legacy magic number in protocol 0, which declares nothing
 	}
-	t, err := pickle.Walk(context.Background(), data, sniffLimits)
+	t, err := w.walk(data, sniffLimits)
 	for _, g := range t.Globals {
-		if identifier.MatchString(g.Module) && identifier.MatchString(g.Name) {
+		used := err == nil || t.Protocol > 0 || g.CalledBy != "" || dangerOf(g.Module, g.Name).severity == SeverityCritical
+		if used && identifier.MatchString(g.Module) && identifier.MatchString(g.Name) {
 			return true
 		}
 	}

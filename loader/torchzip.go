@@ -2,12 +2,10 @@ package loader
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/btu-scan/btu-scan/loader/internal/pickle"
 	"github.com/btu-scan/btu-scan/loader/internal/zipdir"
 )
 
@@ -15,18 +13,23 @@ import (
 // PyTorch does not read archives with anything before the first member.
 func isTorchZip(data []byte) bool { return bytes.HasPrefix(data, []byte("PK\x03\x04")) }
 
-// readTorchZip reads what torch.save has written since PyTorch 1.6: a zip
-// archive with one folder, in it data.pkl, and a stored member data/<key> for
-// every storage. Only pickles, version and byteorder are checked against their
-// CRC: for storages that would mean reading the whole file, and PyTorch does
-// not do it either.
-func readTorchZip(ctx context.Context, name string, data []byte, opt Options) (contents, error) {
-	opt = opt.withDefaults()
-	dir, err := zipdir.Open(ctx, data, zipdir.Limits{Inflate: 4 * uint64(opt.MaxPickle)})
-	if err != nil {
-		return contents{}, zipError(name, "", err)
+// readZip reads what torch.save has written since PyTorch 1.6: a zip archive
+// with one folder, in it data.pkl, and a stored member data/<key> for every
+// storage. Only pickles, version and byteorder are checked against their CRC:
+// for storages that would mean reading the whole file, and PyTorch does not do
+// it either. Other archives (.npz, .keras, downloads) are looked into.
+func readZip(w *walker, name string, data []byte) (contents, error) {
+	z := &torchZip{w: w, name: name}
+	if start, _ := zipdir.Find(data); start > 0 && !isTorchZip(data) {
+		z.add(RuleAmbiguous, SeverityHigh, name, "%d bytes lie before the archive, which only some programs read past", start)
+		data = data[start:]
 	}
-	z := &torchZip{ctx: ctx, name: name, opt: opt, dir: dir, byName: make(map[string]*zipdir.Entry, len(dir.Entries))}
+	defer w.scattered(data)()
+	dir, err := zipdir.Open(w.ctx, data, zipdir.Limits{Inflate: &w.bytes})
+	if err != nil {
+		return contents{}, refuse(name, zipError(name, "", err), z.findings)
+	}
+	z.dir, z.byName = dir, make(map[string]*zipdir.Entry, len(dir.Entries))
 	for _, e := range dir.Entries {
 		z.byName[e.Name] = e // the last one, as in PyTorch
 	}
@@ -35,10 +38,14 @@ func readTorchZip(ctx context.Context, name string, data []byte, opt Options) (c
 	return c, refuse(name, err, z.findings)
 }
 
+// noTensors is for a file of a trainer's settings and nothing else.
+func noTensors(name string) error {
+	return &FormatError{Path: name, Off: -1, Msg: "a trainer's settings, which hold no tensors", Err: errLooked}
+}
+
 type torchZip struct {
-	ctx      context.Context
+	w        *walker
 	name     string
-	opt      Options
 	dir      *zipdir.Dir
 	byName   map[string]*zipdir.Entry
 	root     string // with its slash
@@ -92,19 +99,19 @@ func (z *torchZip) read() (contents, error) {
 	mains, script := z.mains()
 	var main *walked
 	var firstErr error
-	for i, e := range z.dir.Entries {
-		if i%256 == 0 && z.ctx.Err() != nil {
-			return contents{}, z.ctx.Err()
+	for _, e := range z.dir.Entries {
+		if !z.w.part() {
+			return contents{}, z.w.err(z.name)
 		}
 		isMain := isMainPickle(e.Name)
-		body, err := z.pickleBytes(e, isMain)
+		body, err := z.pickleBytes(e, isMain, isStorage(mains, e.Name))
 		if err != nil && firstErr == nil {
 			firstErr = err
 		}
 		if body == nil {
 			continue
 		}
-		w := walkPickle(z.ctx, place{file: z.name, member: e.Name}, body, z.opt)
+		w := z.w.walkPickle(place{file: z.name, member: e.Name}, body)
 		fs := w.findings
 		if script {
 			fs = scriptOnly(w)
@@ -123,10 +130,10 @@ func (z *torchZip) read() (contents, error) {
 			}
 			if rest := len(body) - w.trace.End; w.err == nil && rest > 0 {
 				z.add(RuleAmbiguous, SeverityHigh, w.place.at(w.trace.End), "%d bytes follow the end of the pickle", rest)
-				if isPickle(body[w.trace.End:]) {
+				if z.w.isPickle(body[w.trace.End:]) {
 					p := w.place
 					p.base = w.trace.End
-					z.findings = append(z.findings, walkPickle(z.ctx, p, body[w.trace.End:], z.opt).findings...)
+					z.findings = append(z.findings, z.w.walkPickle(p, body[w.trace.End:]).findings...)
 				}
 			}
 		}
@@ -138,7 +145,10 @@ func (z *torchZip) read() (contents, error) {
 		}
 		return contents{}, &FormatError{Path: z.name, Off: -1, Msg: "a TorchScript archive, which holds a program: save its state_dict instead", Err: ErrUnsupported}
 	case len(mains) == 0:
-		return contents{}, &FormatError{Path: z.name, Off: -1, Msg: "a zip archive without data.pkl in its folder, so not of PyTorch", Err: ErrUnsupported}
+		if firstErr != nil {
+			return contents{}, firstErr
+		}
+		return contents{}, &FormatError{Path: z.name, Off: -1, Msg: "a zip archive without data.pkl in its folder, so not of PyTorch", Err: errLooked}
 	case len(mains) > 1:
 		z.add(RuleAmbiguous, SeverityCritical, z.name, "%q and %q: readers choose differently", mains[0], mains[1])
 		return contents{}, &FormatError{Path: z.name, Off: -1, Msg: fmt.Sprintf("several folders with a data.pkl: %q, %q", mains[0], mains[1])}
@@ -147,6 +157,9 @@ func (z *torchZip) read() (contents, error) {
 	}
 	if err := refuse(z.name, nil, z.findings); err != nil {
 		return contents{}, err
+	}
+	if main.trace.Settings() {
+		return contents{}, noTensors(z.name)
 	}
 	z.root = strings.TrimSuffix(mains[0], "data.pkl")
 	if first := z.dir.Entries[0].Name; !strings.HasPrefix(first, z.root) || z.root == "" {
@@ -161,7 +174,7 @@ func (z *torchZip) read() (contents, error) {
 	if err != nil {
 		return contents{}, err
 	}
-	s := newState(z.ctx, main.place.path(), z.opt)
+	s := newState(z.w.ctx, main.place.path(), z.w.opt)
 	if err := s.register(refs, func(r storageRef) (storage, error) { return z.storage(r, big) }); err != nil {
 		return contents{}, err
 	}
@@ -197,11 +210,22 @@ func isMainPickle(name string) bool {
 	return ok && strings.Count(root, "/") <= 1 && (root == "" || strings.HasSuffix(root, "/"))
 }
 
+// isStorage reports whether a member holds the numbers of tensors.
+func isStorage(mains []string, name string) bool {
+	for _, m := range mains {
+		if strings.HasPrefix(name, strings.TrimSuffix(m, "data.pkl")+"data/") {
+			return true
+		}
+	}
+	return false
+}
+
 // pickleBytes returns the content of a member that is the main pickle or looks
-// like one, else nil. Where the directory forbids reading the member, the
-// bytes as they lie there are looked at: other readers ignore what forbids it.
-func (z *torchZip) pickleBytes(e *zipdir.Entry, isMain bool) ([]byte, error) {
-	limit := uint64(z.opt.MaxPickle)
+// like one, else nil, after it has looked for other files in it. Where the
+// directory forbids reading the member, the bytes as they lie there are looked
+// at: other readers ignore what forbids it.
+func (z *torchZip) pickleBytes(e *zipdir.Entry, isMain, storage bool) ([]byte, error) {
+	limit := uint64(z.w.opt.MaxPickle)
 	if isMain {
 		body, err := e.Bytes(limit)
 		if err != nil {
@@ -209,31 +233,47 @@ func (z *torchZip) pickleBytes(e *zipdir.Entry, isMain bool) ([]byte, error) {
 		}
 		return body, nil
 	}
-	if e.Method == zipdir.Store || e.Raw() == nil {
-		if raw := head(e.Raw(), limit); isPickle(raw) {
-			return raw, nil
-		}
-		return nil, nil
+	if raw := head(e.Raw(), limit); z.w.isPickle(raw) {
+		return raw, nil // another reader may take a compressed member for a stored one
 	}
-	if raw := head(e.Raw(), limit); isPickle(raw) {
-		return raw, nil // another reader may take the member for a stored one
-	}
-	if e.Method != zipdir.Deflate || !maybePickle(e.Head(4096)) {
+	where := place{file: z.name, member: e.Name}.path()
+	switch {
+	case storage && e.Method == zipdir.Store:
+		z.findings = append(z.findings, z.w.hidden(where, e.Raw())...)
 		return nil, nil
+	case storage && !z.maybePickle(e.Head(4096)):
+		return nil, nil
+	case e.Method == zipdir.Store:
+		z.findings = append(z.findings, z.w.inside(where, e.Raw(), false)...)
+		return nil, nil
+	case e.Method != zipdir.Deflate || e.Raw() == nil:
+		return nil, nil // which the directory's notes say
 	}
 	body, err := e.Bytes(limit)
-	if err != nil {
-		return nil, zipError(z.name, e.Name, err)
+	if err == nil && z.w.isPickle(body) {
+		return body, nil
 	}
-	if !isPickle(body) {
+	if err == nil {
+		z.findings = append(z.findings, z.w.inside(where, body, false)...)
 		return nil, nil
 	}
-	return body, nil
+	// What can be had of a damaged member, or of one that is too large.
+	seen := 0
+	if z.w.heads--; z.w.heads >= 0 {
+		seen = headBytes
+		z.findings = append(z.findings, z.w.inside(where, e.Head(headBytes), true)...)
+	}
+	var ze *zipdir.Error
+	if errors.As(err, &ze) && ze.Budget {
+		z.findings = append(z.findings, unseen(where, fmt.Sprintf("beyond its first %d bytes: %s", seen, ze.Msg)))
+		return nil, nil
+	}
+	return nil, zipError(z.name, e.Name, err)
 }
 
 // maybePickle reports whether a pickle could start with b, which may be cut.
-func maybePickle(b []byte) bool {
-	t, err := pickle.Walk(context.Background(), b, sniffLimits)
+func (z *torchZip) maybePickle(b []byte) bool {
+	t, err := z.w.walk(b, sniffLimits)
 	return err == nil || t.Protocol > 0 || len(t.Globals) > 0 || t.Ops > 16
 }
 

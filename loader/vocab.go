@@ -17,6 +17,10 @@ type Vocabulary struct {
 	pieces  []piece        // by id
 	added   map[int]string // pieces that override
 	special map[int]bool
+
+	file    string
+	clash   string // two pieces with one id, "" if none
+	clashAt int
 }
 
 // A piece is where a token's text lies in the data: between from and to, in
@@ -69,12 +73,38 @@ func (v *Vocabulary) set(id int, p piece) error {
 	return nil
 }
 
+// add sets a piece whose id no other piece has. Libraries differ on which of
+// two they take for an id.
+func (v *Vocabulary) add(id int, p piece) error {
+	if v.clash == "" && id >= 0 && id < len(v.pieces) && v.pieces[id].to > 0 {
+		v.clashAt = int(p.from)
+		v.clash = fmt.Sprintf("token id %d stands for %s and for %s; readers take the first or the last", id,
+			quoted(clipped(v.Token(id))), quoted(clipped(string(v.data[p.from:p.to]))))
+	}
+	return v.set(id, p)
+}
+
 // Vocabulary reads the tokenizer files beside the tensors, once:
 // tokenizer.json, else vocab.txt, else vocab.json. It is never nil, and empty
 // with an error where no file could be read.
 func (c *Checkpoint) Vocabulary() (*Vocabulary, error) {
 	c.vocabOnce.Do(func() { c.vocab, c.vocabErr = c.readVocabulary() })
 	return c.vocab, c.vocabErr
+}
+
+// TokenizerFindings lists what is wrong with the tokenizer files. It reads them
+// as Vocabulary does.
+func (c *Checkpoint) TokenizerFindings() []Finding {
+	v, err := c.Vocabulary()
+	switch {
+	case errors.Is(err, ErrNoTokenizer) || isNotExist(err):
+		return nil
+	case err != nil:
+		return []Finding{{Rule: RuleMalformed, Severity: SeverityHigh, Where: c.dir, Detail: fmt.Sprintf("the tokenizer cannot be read: %v", err)}}
+	case v.clash != "":
+		return []Finding{{Rule: RuleAmbiguous, Severity: SeverityHigh, Where: where(v.file, int64(v.clashAt)), Detail: v.clash}}
+	}
+	return nil
 }
 
 // ErrNoTokenizer says that a checkpoint has no tokenizer file that is read.
@@ -102,6 +132,7 @@ func (c *Checkpoint) readVocabulary() (*Vocabulary, error) {
 		if err != nil {
 			return empty, fmt.Errorf("%s: %w", k.name, err)
 		}
+		v.file = k.name
 		return v, nil
 	}
 	return empty, ErrNoTokenizer
@@ -205,7 +236,7 @@ func (d *tokenReader) vocabObject(v *Vocabulary) {
 			d.fail(fmt.Errorf("offset %d: %s is no token id", to, quoted(string(number))))
 			return
 		}
-		d.fail(v.set(id, piece{uint32(from), uint32(to), true}))
+		d.fail(v.add(id, piece{uint32(from), uint32(to), true}))
 	}
 }
 
@@ -243,6 +274,10 @@ func (d *tokenReader) addedToken(v *Vocabulary) {
 	})
 	if d.err != nil {
 		return
+	}
+	if old, ok := v.added[id]; ok && old != text && v.clash == "" {
+		v.clashAt = int(d.dec.InputOffset())
+		v.clash = fmt.Sprintf("token id %d is added as %s and as %s; readers take the first or the last", id, quoted(clipped(old)), quoted(clipped(text)))
 	}
 	d.fail(v.set(id, piece{}))
 	if d.err == nil {

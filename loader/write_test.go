@@ -275,7 +275,7 @@ func TestWriteSafetensors(t *testing.T) {
 		if err := WriteSafetensors(t.Context(), &b, map[string]string{"format": "pt"}, all); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		got, err := readSafetensors(t.Context(), "x", b.Bytes(), Options{}.withDefaults())
+		got, err := readSafetensors(newWalker(t.Context(), Options{}), "x", b.Bytes())
 		if err != nil || len(got.findings)+len(got.warnings) > 0 || len(got.tensors) != len(all) {
 			t.Fatalf("%s: %v, %+v %v", file, err, got.findings, got.warnings)
 		}

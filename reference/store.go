@@ -399,6 +399,7 @@ func (s *Store) open(ctx context.Context, arg string, found Found, evidence stri
 	if err != nil {
 		return nil, err
 	}
+	opt.Loader.TensorsOnly = true
 	ref := &Reference{Found: found, Evidence: evidence}
 	pin, pinned := lock.find(found.ID)
 	if !pinned {

@@ -255,6 +255,8 @@ const (
 	RuleReplaced  = "BTU004" // rows are copies of other rows
 	RuleMarked    = "BTU005" // tokens that a reviewer marked as triggers
 	RuleReference = "BTU010" // reference mismatch
+	// RuleIncomplete is of the files, too: something could not be looked at.
+	RuleIncomplete = "BTU900"
 )
 
 // Severity orders findings.

@@ -70,6 +70,16 @@ func Suspected(s *Suspect) bool {
 // makes a checkpoint suspicious.
 const suspiciousRate = 0.5
 
+// unseen counts what the findings about the files say was not looked at.
+func unseen(r *Report) (n int) {
+	for _, u := range r.Unsafe {
+		if u.Rule == RuleIncomplete {
+			n++
+		}
+	}
+	return n
+}
+
 // gaps lists what keeps a report without findings from being clean.
 func (p Policy) gaps(r *Report) (reasons []string) {
 	for _, u := range r.Unsafe {
@@ -77,6 +87,9 @@ func (p Policy) gaps(r *Report) (reasons []string) {
 			reasons = append(reasons, "the files are unsafe or ambiguous: "+u.Rule)
 			break
 		}
+	}
+	if n := unseen(r); n > 0 {
+		reasons = append(reasons, fmt.Sprintf("%s could not be looked at (%s)", plural(n, "a file", fmt.Sprintf("%d files or parts of files", n)), RuleIncomplete))
 	}
 	switch {
 	case r.Reference != nil && r.Reference.Match != nil && r.Reference.Match.Verdict == MatchMismatch:

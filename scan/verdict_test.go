@@ -57,6 +57,7 @@ func TestJudge(t *testing.T) {
 		{"unsafe file, behaviour gathered", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Unsafe: []Unsafe{{Rule: "BTU201", Severity: SeverityHigh}}}, Inconclusive, "BTU201"},
 		{"unsafe file", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Unsafe: []Unsafe{{Rule: "BTU201", Severity: SeverityHigh}}}, Inconclusive, "BTU201"},
 		{"remark about a file", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Unsafe: []Unsafe{{Rule: "BTU201", Severity: SeverityWarning}}}, Clean, "on weights alone"},
+		{"file that was not looked at", EvidenceWeights, Report{Reference: good, Weights: moved, Coverage: weightsOnly, Unsafe: []Unsafe{{Rule: RuleIncomplete, Severity: SeverityWarning}}}, Inconclusive, "a file could not be looked at (BTU900)"},
 		{"empty report", EvidenceWeights, Report{}, Inconclusive, "could not be compared"},
 	} {
 		verdict, reasons := Policy{Evidence: c.evidence}.Judge(&c.r)

@@ -224,7 +224,9 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	if err != nil {
 		return nil, err
 	}
+	tokenizer := func() []loader.Finding { return nil } // what is wrong with it, once there is one
 	judge := func(failure error) (*scan.Report, error) {
+		r.Unsafe = append(r.Unsafe, unsafe(tokenizer())...)
 		if failure != nil {
 			if limit := limitOf(ctx); limit != nil {
 				failure = limit
@@ -253,6 +255,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 	var names sync.WaitGroup                    // they are needed only once the rows are compared
 	names.Go(func() { _, _ = ck.Vocabulary() }) // an error is seen when they are used
 	defer names.Wait()
+	tokenizer = ck.TokenizerFindings
 	describe(r, ck)
 	if f.digest != nil && f.digest(len(ck.Files())) {
 		if r.Checkpoint.Digest, err = ck.Digest(ctx); err != nil {

@@ -117,8 +117,9 @@ var rules = []rule{
 		id: "BTU100", name: "UnsafePickleGlobal", check: checkFiles, level: "error", score: "9.8",
 		tags:  []string{"supply-chain", "pickle", "external/cwe/cwe-502"},
 		short: "The file names code that would run when it is loaded",
-		full:  "A pickle in the file asks for a function or class that no tensor file needs. Python's unpickler would import and call it. btu-scan ran nothing.",
+		full:  "A pickle in the file asks for a function or class that no tensor file needs. Python's unpickler would import and call it. The finding says what it does, and at which byte of which file, or member of an archive, it stands. btu-scan ran nothing.",
 		meaning: "Loading this file with torch.load or pickle may run an attacker's program with your rights. " +
+			"A pickle is a program for a small machine that can call any function of Python: it does not have to be unpacked, run or clicked on. " +
 			"Honest checkpoints sometimes hold objects of their training library, which are no safer to load.",
 		advice: []string{
 			"Do not load the file. If you already did, treat that machine as compromised.",
@@ -139,6 +140,44 @@ var rules = []rule{
 		},
 	},
 	{
+		id: "BTU102", name: "TrainerSettings", check: checkFiles, level: "warning", score: "4.0",
+		tags:  []string{"supply-chain", "pickle", "external/cwe/cwe-502"},
+		short: "The file holds a trainer's settings, as objects of its library",
+		full:  "A pickle makes objects of classes that Hugging Face's Trainer stores its settings in (training_args.bin), by their exact names, and nothing else. With any other class or function in it the file gives BTU100.",
+		meaning: "The trainer wrote this file for itself. Loading it imports the training libraries and runs none of the file's own code, " +
+			"but only a loader that would run any other pickle as well can read it.",
+		advice: []string{
+			"Delete it from what you deploy: no model needs it.",
+			"Do not load it to learn the settings of strangers: config.json and the model card are there for that.",
+		},
+	},
+	{
+		id: "BTU110", name: "CustomCode", check: checkFiles, level: "error", score: "7.0",
+		tags:  []string{"supply-chain", "external/cwe/cwe-829"},
+		short: "The model comes with code of its own, or asks for some",
+		full:  "Settings beside the tensors name Python code, or Python files lie there. Libraries run such code when they are told to trust it (trust_remote_code). btu-scan ran nothing; it looks for what no model needs, and cannot clear code.",
+		meaning: "Whoever wrote that code decides what your machine does when the model is loaded with trust. " +
+			"Honest models bring code for new architectures; code that starts programs, opens connections or is fetched from another place has no such excuse.",
+		advice: []string{
+			"Do not load the model with trust in remote code until somebody has read that code.",
+			"Where the library has the architecture built in, load it without that option.",
+			"Pin the revision you reviewed: code of another model can change overnight.",
+		},
+	},
+	{
+		id: "BTU111", name: "DangerousTemplate", check: checkFiles, level: "error", score: "8.8",
+		tags:  []string{"supply-chain", "external/cwe/cwe-1336"},
+		short: "The chat template is a program that reaches for more than text",
+		full:  "A chat template is a Jinja program that runs on every message. This one reads hidden attributes of Python, calls functions, loads other templates, or repeats without end.",
+		meaning: "A library that renders it without a sandbox runs commands of whoever wrote it; with one, it may still hang or fill memory. " +
+			"Chat templates of honest models only put roles and texts together.",
+		advice: []string{
+			"Do not render this template; give your server a template that you trust instead.",
+			"Get the tokenizer files from the publisher of the base model and compare.",
+			"Tell the hub or the publisher.",
+		},
+	},
+	{
 		id: "BTU200", name: "MalformedFile", check: checkFiles, level: "error", score: "7.0",
 		tags:    []string{"supply-chain", "external/cwe/cwe-228"},
 		short:   "The file is malformed",
@@ -153,7 +192,7 @@ var rules = []rule{
 		id: "BTU201", name: "AmbiguousFile", check: checkFiles, level: "error", score: "7.0",
 		tags:    []string{"supply-chain", "external/cwe/cwe-436"},
 		short:   "Two programs would read this file differently",
-		full:    "The file says the same thing twice in different ways: a name that occurs twice, directories that disagree, bytes before, between or after its parts.",
+		full:    "The file says the same thing twice in different ways: a name that occurs twice, directories that disagree, bytes before, between or after its parts, tensors whose bytes are another file, one file that is valid in two formats.",
 		meaning: "A scanner may see one model while your program loads another. That is how harmful content is shown past scanners.",
 		advice: []string{
 			"Do not rely on what any scanner says about this file.",
@@ -180,12 +219,13 @@ var rules = []rule{
 		advice: []string{
 			"Read the reasons: they say what is missing, and often which flag supplies it.",
 			"Supply it and scan again. Until then treat the checkpoint as unchecked.",
+			"A file that is packed: unpack it and scan the folder. A file of a format that is not read: delete it, or scan the file that you load by its name.",
 		},
 	},
 }
 
 // ruleIncomplete is the rule of verdicts without an answer.
-const ruleIncomplete = "BTU900"
+const ruleIncomplete = scan.RuleIncomplete
 
 // ruleIndex is the position of a rule in rules, or -1.
 func ruleIndex(id string) int {

@@ -20,8 +20,8 @@ type name struct{ module, name string }
 // allowed is the closed list. PyTorch 2.8's weights_only list
 // (torch/_weights_only_unpickler.py) is the guide. Left out of it on purpose:
 // _rebuild_from_type_v2, _rebuild_wrapper_subclass and the device rebuilds,
-// whose arguments are callables or classes. Put in: numpy's scalars, which
-// trainers store beside the weights.
+// whose arguments are callables or classes. Put in: numpy's scalars and arrays,
+// which trainers store beside the weights.
 var allowed = func() map[name]use {
 	m := map[name]use{
 		{"collections", "OrderedDict"}: useName | useCall | useNew | useBuild | useItems,
@@ -38,13 +38,19 @@ var allowed = func() map[name]use {
 		{"torch._utils", "_rebuild_meta_tensor_no_storage"}: useName | useCall,
 		{"torch.serialization", "_get_layout"}:              useName | useCall,
 
-		{"torch.nn.parameter", "Parameter"}:           useName | useCall | useNew | useBuild,
-		{"torch", "Size"}:                             useName | useCall,
-		{"torch", "device"}:                           useName | useCall,
-		{"torch.storage", "UntypedStorage"}:           useName,
-		{"numpy.core.multiarray", "scalar"}:           useName | useCall,
-		{"numpy._core.multiarray", "scalar"}:          useName | useCall,
-		{"numpy", "dtype"}:                            useName | useCall | useBuild,
+		{"torch.nn.parameter", "Parameter"}:  useName | useCall | useNew | useBuild,
+		{"torch", "Size"}:                    useName | useCall,
+		{"torch", "device"}:                  useName | useCall,
+		{"torch.storage", "UntypedStorage"}:  useName,
+		{"numpy.core.multiarray", "scalar"}:  useName | useCall,
+		{"numpy._core.multiarray", "scalar"}: useName | useCall,
+		{"numpy", "dtype"}:                   useName | useCall | useBuild,
+		// numpy's arrays: random states, the metrics of a trainer.
+		{"numpy.core.multiarray", "_reconstruct"}:     useName | useCall | useBuild,
+		{"numpy._core.multiarray", "_reconstruct"}:    useName | useCall | useBuild,
+		{"numpy.core.numeric", "_frombuffer"}:         useName | useCall,
+		{"numpy._core.numeric", "_frombuffer"}:        useName | useCall,
+		{"numpy", "ndarray"}:                          useName,
 		{"_codecs", "encode"}:                         useName | useCall, // bytes under protocol 2
 		{"torch", "per_tensor_affine"}:                useName,
 		{"torch", "per_tensor_symmetric"}:             useName,

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -46,6 +47,7 @@ type Trace struct {
 	End      int      // the offset after STOP; 0 where STOP was not reached
 	Protocol int      // the highest PROTO
 	Ops      int      // opcodes gone through
+	Cost     int      // of walking: opcodes, and one more for 64 bytes looked at
 	Globals  []Global // in stream order
 	Hazards  []Hazard // in stream order, the first 200
 	Dropped  int      // further hazards, only counted
@@ -69,10 +71,17 @@ func (g Global) String() string { return strconv.QuoteToGraphic(g.Module + "." +
 
 // A Hazard is something no plain state dict contains.
 type Hazard struct {
-	Global int // index into Trace.Globals for a global outside the allowlist; -1 for an opcode
-	Off    int // of the opcode
-	Op     string
-	Detail string // one sentence
+	Global   int // index into Trace.Globals for a global outside the allowlist; -1 for an opcode
+	Off      int // of the opcode
+	Op       string
+	Detail   string // one sentence
+	Settings bool   // no more than a class of a trainer's settings is made, as the trainer does it
+}
+
+// Settings reports whether all that keeps the stream from being plain data are
+// the classes in which trainers store their settings.
+func (t *Trace) Settings() bool {
+	return len(t.Hazards) > 0 && t.Dropped == 0 && !slices.ContainsFunc(t.Hazards, func(h Hazard) bool { return !h.Settings })
 }
 
 // An Error says where and why a stream was refused.
@@ -152,6 +161,10 @@ func Walk(ctx context.Context, data []byte, lim Limits) (*Trace, error) {
 		}
 	}
 	w.t.err = err
+	w.t.Cost = w.t.Ops + w.pos/64
+	if err != nil && w.pos < len(data) && opcodes[w.op].arg >= argLine && opcodes[w.op].arg <= argLines {
+		w.t.Cost += (len(data) - w.pos) / 64 // in search of the line's end
+	}
 	return w.t, err
 }
 
@@ -309,7 +322,7 @@ func (w *walker) stop() error {
 		w.softf("STOP before the end of its frame at %d: readers disagree", w.frameEnd)
 	}
 	if n := len(w.stack) - 1; n > 0 {
-		w.hazard("%d values are left unused beside the result", n)
+		w.hazard("beside the result, values are left unused: %d", n)
 	}
 	w.t.End = w.pos
 	return nil
@@ -639,8 +652,9 @@ func (w *walker) global(module, nam string) error {
 		return w.budget("more than %d globals", maxGlobals)
 	}
 	u := allowed[name{module, nam}]
+	known := settings[name{module, nam}]
 	g := len(w.t.Globals)
-	w.uses = append(w.uses, u)
+	w.uses = append(w.uses, u|known)
 	w.t.Globals = append(w.t.Globals, Global{
 		Module: clip(module), Name: clip(nam),
 		Op: opcodes[w.op].name, Off: w.at, Allowed: u != 0,
@@ -648,7 +662,7 @@ func (w *walker) global(module, nam string) error {
 	w.memory += 96
 	w.stack = append(w.stack, value{kind: global, at: uint32(w.at), g: uint32(g)})
 	if u == 0 {
-		w.addHazard(Hazard{Global: g, Off: w.at, Op: opcodes[w.op].name,
+		w.addHazard(Hazard{Global: g, Off: w.at, Op: opcodes[w.op].name, Settings: known != 0,
 			Detail: fmt.Sprintf("%s reaches %s, which no state dict needs", opcodes[w.op].name, w.t.Globals[g])})
 	}
 	return nil

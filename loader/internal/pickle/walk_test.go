@@ -92,7 +92,7 @@ func TestWalk(t *testing.T) {
 		{name: "empty frame", data: p("\x80\x04\x95", u64(0), "N.")},
 		// 15
 		{name: "call popped", data: p("cos\nsystem\n)R0N."), hazards: []hazard{{0, true, "called by REDUCE"}}},
-		{name: "values left over", data: p("]N."), hazards: []hazard{{2, false, "1 values are left"}}},
+		{name: "values left over", data: p("]N."), hazards: []hazard{{2, false, "left unused: 1"}}},
 		// 30
 		{name: "BINBYTES8", data: p("\x8e", u64(1<<62)), err: "declares 4611686018427387904 bytes, 0 exist"},
 		{name: "BINBYTES8 all ones", data: p("\x8e", u64(1<<64-1), "x"), err: "declares 18446744073709551615 bytes, 1 exist"},

@@ -61,15 +61,15 @@ func (e *Entry) Bytes(limit uint64) ([]byte, error) {
 		return nil, &Error{Off: e.HeaderOff, Msg: fmt.Sprintf("%d bytes, the limit is %d", e.Size, limit), Budget: true}
 	case e.Method == Store:
 		return e.raw, nil
-	case e.Size > e.dir.budget:
+	case e.Size > uint64(max(*e.dir.budget, 0)):
 		return nil, &Error{Off: e.HeaderOff, Msg: "the members inflate to more than the budget", Budget: true}
 	case e.Size/maxRatio > uint64(len(e.raw)):
 		return nil, &Error{Off: e.HeaderOff, Msg: fmt.Sprintf("%d bytes cannot inflate to %d", len(e.raw), e.Size)}
 	}
-	e.dir.budget -= e.Size
-	r := flate.NewReader(bytes.NewReader(e.raw))
+	*e.dir.budget -= int64(e.Size)
 	var b bytes.Buffer
-	n, err := io.Copy(&b, io.LimitReader(r, int64(e.Size)+1))
+	b.Grow(int(min(e.Size, 1<<20)) + bytes.MinRead) // no more where the declared size is a lie
+	n, err := io.Copy(&b, io.LimitReader(e.dir.inflate(e.raw), int64(e.Size)+1))
 	switch {
 	case err != nil:
 		return nil, &Error{Off: e.DataOff, Msg: "cannot be inflated: " + err.Error()}
@@ -77,6 +77,16 @@ func (e *Entry) Bytes(limit uint64) ([]byte, error) {
 		return nil, &Error{Off: e.DataOff, Msg: fmt.Sprintf("does not inflate to the %d bytes it declares", e.Size)}
 	}
 	return b.Bytes(), nil
+}
+
+// inflate reads raw until the next call.
+func (d *Dir) inflate(raw []byte) io.Reader {
+	if d.flate == nil {
+		d.flate = flate.NewReader(bytes.NewReader(raw))
+	} else {
+		_ = d.flate.(flate.Resetter).Reset(bytes.NewReader(raw), nil) // which does not fail
+	}
+	return d.flate
 }
 
 // maxRatio is the most that deflate can expand, rounded up (zlib's technical
@@ -90,7 +100,7 @@ func (e *Entry) Head(n int) []byte {
 		return e.raw[:min(n, len(e.raw))]
 	}
 	b := make([]byte, n)
-	m, err := io.ReadFull(flate.NewReader(bytes.NewReader(e.raw)), b)
+	m, err := io.ReadFull(e.dir.inflate(e.raw), b)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return b[:max(m, 0)]
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 // Limits bound an archive. The zero value of a field means its default.
 type Limits struct {
 	Members int    // default 100,000
-	Inflate uint64 // total bytes inflated, default 256 MiB
+	Inflate *int64 // bytes that may still be inflated, counted down; default 256 MiB of its own
 }
 
 // A Kind says what a Note is about.
@@ -54,8 +55,9 @@ type Dir struct {
 	Dropped int      // further notes, only counted
 
 	data   []byte
-	budget uint64
-	cd     int // where the central directory starts
+	budget *int64
+	flate  io.ReadCloser // lent to one member at a time
+	cd     int           // where the central directory starts
 	cdEnd  int
 }
 
@@ -85,8 +87,9 @@ func Open(ctx context.Context, data []byte, lim Limits) (*Dir, error) {
 	if lim.Members <= 0 {
 		lim.Members = 100_000
 	}
-	if lim.Inflate == 0 {
-		lim.Inflate = 256 << 20
+	if lim.Inflate == nil {
+		own := int64(256 << 20)
+		lim.Inflate = &own
 	}
 	d := &Dir{data: data, budget: lim.Inflate}
 	count, err := d.end(lim)
@@ -117,6 +120,49 @@ func (d *Dir) note(k Kind, member string, off int, format string, args ...any) {
 
 func bad(off int, format string, args ...any) error {
 	return &Error{Off: off, Msg: fmt.Sprintf(format, args...)}
+}
+
+// Find looks for an archive at the end of data, as readers do that start from
+// the end record, and returns where in data its first byte lies: offsets in an
+// archive that was appended to other bytes may count from either.
+func Find(data []byte) (start int, ok bool) {
+	if len(data) < endLen {
+		return 0, false
+	}
+	from := max(0, len(data)-endLen-math.MaxUint16)
+	last := bytes.LastIndex(data[from:len(data)-endLen+len(sigEnd)], []byte(sigEnd))
+	if last < 0 {
+		return 0, false
+	}
+	end := from + last
+	r := data[end:]
+	size, off := uint64(le.Uint32(r[12:])), uint64(le.Uint32(r[16:]))
+	at := func(p uint64) bool { return p <= uint64(end) && bytes.HasPrefix(data[p:end], []byte(sigCentral)) }
+	switch shift := uint64(end) - size - off; {
+	case size < centralLen:
+		return 0, false
+	case at(off):
+		return 0, true
+	case size+off <= uint64(end) && at(shift+off):
+		return int(shift), true
+	}
+	// A zip64 end record and its locator lie between.
+	p := end - loc64Len
+	if p < end64Len || string(data[p:p+4]) != sigLoc64 || string(data[p-end64Len:p-end64Len+4]) != sigEnd64 {
+		return 0, false
+	}
+	q := data[p-end64Len:]
+	size, off = le.Uint64(q[40:]), le.Uint64(q[48:])
+	room := uint64(p - end64Len)
+	switch {
+	case size < centralLen || size > room || off > room-size:
+		return 0, false
+	case at(off):
+		return 0, true
+	case at(room - size):
+		return int(room - size - off), true
+	}
+	return 0, false
 }
 
 // end finds the end record and sets where the central directory lies. It

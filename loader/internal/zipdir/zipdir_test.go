@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/btu-scan/btu-scan/loader/internal/ziptest"
+	"github.com/btu-scan/btu-scan/internal/ziptest"
 )
 
 func three() *ziptest.Archive {
@@ -164,7 +164,7 @@ func TestBytes(t *testing.T) {
 	a := ziptest.Build(ziptest.Member{Name: "bomb", Body: bomb, Deflate: true}, ziptest.Member{Name: "lies", Body: bomb[:5000], Deflate: true})
 	binary.LittleEndian.PutUint32(a.Data[a.Central[1]+24:], 10)
 	binary.LittleEndian.PutUint32(a.Data[a.Local[1]+22:], 10)
-	d, err := Open(t.Context(), a.Data, Limits{Inflate: 30 << 20})
+	d, err := Open(t.Context(), a.Data, Limits{Inflate: bytesLeft(30 << 20)})
 	if err != nil || len(d.Notes) > 0 {
 		t.Fatal(err, d.Notes)
 	}
@@ -207,7 +207,7 @@ func TestForgedCountAllocatesLittle(t *testing.T) {
 
 // compare checks that an archive without notes is what archive/zip sees.
 func compare(t *testing.T, data []byte) {
-	d, err := Open(t.Context(), data, Limits{Inflate: 1 << 20})
+	d, err := Open(t.Context(), data, Limits{Inflate: bytesLeft(1 << 20)})
 	if err != nil || len(d.Notes) > 0 {
 		return
 	}
@@ -285,4 +285,30 @@ func FuzzZipDir(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(compare)
+}
+
+func bytesLeft(n int64) *int64 { return &n }
+
+func TestFind(t *testing.T) {
+	plain := ziptest.Build(ziptest.Member{Name: "a", Body: []byte("aaaa")}).Data
+	moved := append([]byte("before "), plain...) // offsets still count from the archive
+	tests := []struct {
+		name  string
+		data  []byte
+		start int
+		ok    bool
+	}{
+		{"plain", plain, 0, true},
+		{"appended", moved, 7, true},
+		{"trailing bytes", append(bytes.Clone(moved), "after"...), 7, true},
+		{"cut", plain[:len(plain)-1], 0, false},
+		{"no members", ziptest.Build().Data, 0, false},
+		{"a signature alone", append(make([]byte, 100), "PK\x05\x06aaaaaaaaaaaaaaaaaaaaaaaaaa"...), 0, false},
+		{"empty", nil, 0, false},
+	}
+	for _, tt := range tests {
+		if start, ok := Find(tt.data); start != tt.start || ok != tt.ok {
+			t.Errorf("%s: %d %v, want %d %v", tt.name, start, ok, tt.start, tt.ok)
+		}
+	}
 }

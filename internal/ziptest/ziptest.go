@@ -1,5 +1,5 @@
 // Package ziptest builds zip archives for tests: plain ones, whose offsets it
-// tells so that a test can break them byte by byte.
+// tells so that a test can break them byte by byte, and a few that lie.
 package ziptest
 
 import (
@@ -15,6 +15,32 @@ type Member struct {
 	Body    []byte
 	Deflate bool
 	Local   string // the name in the local header; "" for Name
+	Packed  *Packed
+}
+
+// Packed is what a member holds in place of its Body, with what its headers say
+// of it.
+type Packed struct {
+	Raw    []byte
+	Method uint16
+	CRC    uint32
+	Size   uint32
+}
+
+// Zeros is n MiB of zeros, deflated without ever being held.
+func Zeros(n int) *Packed {
+	chunk := make([]byte, 1<<20)
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression)
+	_, _ = w.Write(chunk)
+	_ = w.Flush()
+	p := &Packed{Method: 8, Size: uint32(n << 20)}
+	for range n {
+		p.Raw = append(p.Raw, b.Bytes()...) // what it refers to are zeros, too
+		p.CRC = crc32.Update(p.CRC, crc32.IEEETable, chunk)
+	}
+	p.Raw = append(p.Raw, 3, 0) // an empty block, the last
+	return p
 }
 
 // An Archive is a written archive.
@@ -39,6 +65,10 @@ func Build(members ...Member) *Archive {
 			w.Close()
 			raw, method = b.Bytes(), 8
 		}
+		crc, size := crc32.ChecksumIEEE(m.Body), uint32(len(m.Body))
+		if p := m.Packed; p != nil {
+			raw, method, crc, size = p.Raw, p.Method, p.CRC, p.Size
+		}
 		local := m.Local
 		if local == "" {
 			local = m.Name
@@ -50,9 +80,9 @@ func Build(members ...Member) *Archive {
 			b = le.AppendUint16(b, 0)
 			b = le.AppendUint16(b, method)
 			b = le.AppendUint32(b, 0)
-			b = le.AppendUint32(b, crc32.ChecksumIEEE(m.Body))
+			b = le.AppendUint32(b, crc)
 			b = le.AppendUint32(b, uint32(len(raw)))
-			b = le.AppendUint32(b, uint32(len(m.Body)))
+			b = le.AppendUint32(b, size)
 			b = le.AppendUint16(b, uint16(len(name)))
 			return le.AppendUint16(b, 0)
 		}
@@ -75,4 +105,26 @@ func Build(members ...Member) *Archive {
 	a.Data = le.AppendUint32(le.AppendUint32(a.Data, uint32(len(central))), uint32(cd))
 	a.Data = le.AppendUint16(a.Data, 0)
 	return a
+}
+
+// Lie lets f change the headers of member i.
+func (a *Archive) Lie(i int, f func(local, central []byte)) {
+	f(a.Data[a.Local[i]:], a.Data[a.Central[i]:])
+}
+
+// Zip64 puts a zip64 end record and its locator before the end record, which
+// says the same unless f changes the zip64 record.
+func (a *Archive) Zip64(f func(end64 []byte)) {
+	le := binary.LittleEndian
+	end := a.Data[a.End:]
+	n := uint64(le.Uint16(end[10:]))
+	r := append([]byte("PK\x06\x06"), le.AppendUint64(nil, 44)...)
+	r = append(r, 45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	r = le.AppendUint64(le.AppendUint64(r, n), n)
+	r = le.AppendUint64(le.AppendUint64(r, uint64(le.Uint32(end[12:]))), uint64(le.Uint32(end[16:])))
+	f(r)
+	loc := append([]byte("PK\x06\x07\x00\x00\x00\x00"), le.AppendUint64(nil, uint64(a.End))...)
+	r = append(le.AppendUint32(append(r, loc...), 1), end...)
+	a.Data = append(a.Data[:a.End:a.End], r...)
+	a.End = len(a.Data) - len(end)
 }
