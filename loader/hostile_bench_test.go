@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/btu-scan/btu-scan/internal/ziptest"
 	"github.com/btu-scan/btu-scan/loader/internal/pickle"
-	"github.com/btu-scan/btu-scan/loader/internal/ziptest"
 )
 
 // The budgets that docs/hostile.md lists are those of the code.

@@ -227,7 +227,7 @@ func (w *walker) unpack(r io.Reader) (data []byte, cut bool, err error) {
 		if len(data) == cap(data) {
 			// The next size, but no more than the budget and a byte to see that the
 			// stream goes on.
-			more := make([]byte, len(data), len(data)+int(min(max(int64(len(data)), headBytes), w.bytes+1)))
+			more := make([]byte, len(data), len(data)+int(min(max(3*int64(len(data)), headBytes), w.bytes+1)))
 			copy(more, data)
 			data = more
 		}
