@@ -8,7 +8,7 @@ LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 FUZZPKGS ?= ./...
 
-.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train zoo-repair gotch gotch-test generate golden picture check clean
+.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train zoo-repair compare-scanners gotch gotch-test generate golden picture check clean
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/btu-scan ./cmd/btu-scan
 
@@ -71,6 +71,15 @@ zoo-train:
 # is fine-tuned on, and test.tsv, which is measured with.
 zoo-repair: build
 	$(GO) run ./internal/tools/zoorepair -bin bin/btu-scan -base "$(BASE)" -data "$(DATA)" $(ZOO)
+
+# Public scanners beside btu-scan on the hostile corpus (docs/hostile-corpus.md).
+# PYTHON makes a virtual environment in .scanners and installs them there; nothing
+# of the corpus is executed. ONLY picks scanners, comma-separated.
+SCANNERS = picklescan==1.0.5 modelscan==0.8.8 fickling==0.1.12 modelaudit==0.2.54
+compare-scanners: build
+	test -x .scanners/bin/python || $(or $(PYTHON),python3) -m venv .scanners
+	.scanners/bin/python -m pip install -q $(SCANNERS)
+	$(GO) run ./internal/tools/comparescanners -bin bin/btu-scan -python .scanners/bin/python -classes $(if $(ONLY),-scanners "$(ONLY)")
 
 # bin/btu-scan-gotch has libtorch as a second engine, for CUDA with LIBTORCH=cuda.
 # scripts/libtorch.sh fetches it first: 690 MB, or 2.5 GB for CUDA. A C++ compiler

@@ -17,9 +17,6 @@ import (
 	"github.com/btu-scan/btu-scan/scan"
 )
 
-// needsContainers are classes that are not yet read as their cases ask for.
-var needsContainers = map[string]bool{}
-
 const (
 	hostileTime   = 2 * time.Second
 	hostileMemory = 100 << 20 // bytes allocated in all, freed or not

@@ -50,6 +50,14 @@ func (c Case) ID() string {
 	return clean(c.Class) + "." + clean(c.Name)
 }
 
+// RunsCode reports whether a malicious case holds code that would run where it is
+// loaded or rendered. The others break a format, or want to exhaust their reader.
+func (c Case) RunsCode() bool {
+	return slices.ContainsFunc(c.Rules, func(rule string) bool {
+		return rule == unsafeGlobal || rule == unsafeOpcode || rule == customCode || rule == template
+	})
+}
+
 // A File is a file of a case, or a link.
 type File struct {
 	Name string // with slashes; local
