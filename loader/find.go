@@ -13,9 +13,9 @@ import (
 
 // Limits of a search for models.
 const (
-	maxModels = 10_000
-	maxLooked = 1_000_000 // files and folders
-	maxNested = 16        // folders below the first
+	maxModels   = 10_000
+	maxSearched = 1_000_000 // files and folders
+	maxNested   = 16        // folders below the first
 )
 
 // ErrTooMany is the error of a search that met more than it looks at.
@@ -47,8 +47,8 @@ func Find(ctx context.Context, root string) (models []string, err error) {
 		if err != nil {
 			return err
 		}
-		if looked += len(entries); looked > maxLooked {
-			return fmt.Errorf("%w: over %d below %s", ErrTooMany, maxLooked, root)
+		if looked += len(entries); looked > maxSearched {
+			return fmt.Errorf("%w: over %d below %s", ErrTooMany, maxSearched, root)
 		}
 		names := make([]string, 0, len(entries))
 		for _, e := range entries {
