@@ -51,6 +51,7 @@ type torchZip struct {
 	root     string // with its slash
 	findings []Finding
 	warnings []string
+	unfit    int // members of which nothing was unpacked
 }
 
 func zipError(name, member string, err error) error {
@@ -137,6 +138,9 @@ func (z *torchZip) read() (contents, error) {
 				}
 			}
 		}
+	}
+	if z.unfit > 0 {
+		z.findings = append(z.findings, unseen(z.name, fmt.Sprintf("%d members that are compressed and do not fit the budget, or are damaged", z.unfit)))
 	}
 	switch {
 	case script:
@@ -258,14 +262,14 @@ func (z *torchZip) pickleBytes(e *zipdir.Entry, isMain, storage bool) ([]byte, e
 		return nil, nil
 	}
 	// What can be had of a damaged member, or of one that is too large.
-	seen := 0
-	if z.w.heads--; z.w.heads >= 0 {
-		seen = headBytes
-		z.findings = append(z.findings, z.w.inside(where, e.Head(headBytes), true)...)
+	if z.w.heads--; z.w.heads < 0 {
+		z.unfit++
+		return nil, nil
 	}
+	z.findings = append(z.findings, z.w.inside(where, e.Head(headBytes), true)...)
 	var ze *zipdir.Error
 	if errors.As(err, &ze) && ze.Budget {
-		z.findings = append(z.findings, unseen(where, fmt.Sprintf("beyond its first %d bytes: %s", seen, ze.Msg)))
+		z.findings = append(z.findings, unseen(where, fmt.Sprintf("beyond its first %d bytes: %s", headBytes, ze.Msg)))
 		return nil, nil
 	}
 	return nil, zipError(z.name, e.Name, err)

@@ -68,7 +68,7 @@ func (e *Entry) Bytes(limit uint64) ([]byte, error) {
 	}
 	*e.dir.budget -= int64(e.Size)
 	var b bytes.Buffer
-	b.Grow(int(min(e.Size, 1<<20)) + bytes.MinRead) // no more where the declared size is a lie
+	b.Grow(int(min(e.Size, maxGuess)) + bytes.MinRead)
 	n, err := io.Copy(&b, io.LimitReader(e.dir.inflate(e.raw), int64(e.Size)+1))
 	switch {
 	case err != nil:
@@ -88,6 +88,9 @@ func (d *Dir) inflate(raw []byte) io.Reader {
 	}
 	return d.flate
 }
+
+// maxGuess is the most that is allocated because a size was declared.
+const maxGuess = 1 << 20
 
 // maxRatio is the most that deflate can expand, rounded up (zlib's technical
 // notes say 1032).
