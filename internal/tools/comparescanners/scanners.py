@@ -15,6 +15,7 @@ import pathlib
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 
@@ -60,7 +61,15 @@ def load(name, program):
         os.environ["PROMPTFOO_DISABLE_TELEMETRY"] = "1"
         from modelaudit.__main__ import _run
 
-        return lambda path: called(_run, ["modelaudit", "scan", "--format", "json", "--quiet", "--no-cache", path]), version
+        def scan(path):
+            return called(_run, ["modelaudit", "scan", "--format", "json", "--quiet", "--no-cache", path])
+
+        # It imports its scanners when it first needs them: once here, not in each fork.
+        with tempfile.NamedTemporaryFile(suffix=".pkl") as f:
+            f.write(b"\x80\x02N.")
+            f.flush()
+            scan(f.name)
+        return scan, version
     raise SystemExit(f"unknown scanner {name}")
 
 
