@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -357,9 +358,13 @@ func (a *app) outputs(f scanFlags) (*outputs, error) {
 	if f.out.quiet && f.out.verbose {
 		return nil, usagef("", "--quiet and --verbose contradict each other")
 	}
+	created, err := a.created()
+	if err != nil {
+		return nil, err
+	}
 	o := &outputs{app: a}
 	add := func(format, path string) error {
-		opt := report.Options{Top: f.top, Verbose: f.out.verbose}
+		opt := report.Options{Top: f.top, Verbose: f.out.verbose, Created: created}
 		if path == "" {
 			opt.Color, opt.Width = colour, width(a.stdout)
 		}
@@ -388,6 +393,21 @@ func (a *app) outputs(f scanFlags) (*outputs, error) {
 		}
 	}
 	return o, nil
+}
+
+// created is the time that SOURCE_DATE_EPOCH gives, in seconds since 1970; zero
+// without one. https://reproducible-builds.org/specs/source-date-epoch/ has a
+// value that is malformed end the program.
+func (a *app) created() (time.Time, error) {
+	s := a.getenv("SOURCE_DATE_EPOCH")
+	if s == "" {
+		return time.Time{}, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if t := time.Unix(n, 0).UTC(); err == nil && n >= 0 && t.Year() <= 9999 {
+		return t, nil
+	}
+	return time.Time{}, usagef("unset it, or give seconds since 1970", "SOURCE_DATE_EPOCH=%q is no time", s)
 }
 
 func (o *outputs) write(r *scan.Report) error {
