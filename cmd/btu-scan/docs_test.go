@@ -1,0 +1,3 @@
+package main
+
+import _ "mvdan.cc/sh/v3/syntax"
