@@ -43,6 +43,7 @@ type document struct {
 	name   string
 	blocks []docBlock
 	spans  []string // inline code
+	links  []string // their targets
 }
 
 type docBlock struct {
@@ -108,6 +109,10 @@ func parseDocument(t *testing.T, name string, src []byte) document {
 				b.mark, b.reason, _ = strings.Cut(b.mark, " ")
 			}
 			doc.blocks = append(doc.blocks, b)
+		case *ast.Link:
+			doc.links = append(doc.links, string(n.Destination))
+		case *ast.Image:
+			doc.links = append(doc.links, string(n.Destination))
 		case *ast.CodeSpan:
 			var span strings.Builder
 			for c := n.FirstChild(); c != nil; c = c.NextSibling() {
@@ -236,7 +241,22 @@ func flagsOf(cmd *cobra.Command) []string {
 	return names
 }
 
-// TestDocsFormats: the documents know every report format and family.
+// TestDocsLinks: files that documents link to exist.
+func TestDocsLinks(t *testing.T) {
+	for _, doc := range documents(t) {
+		for _, link := range doc.links {
+			path, _, _ := strings.Cut(link, "#")
+			if path == "" || strings.Contains(path, "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(repository(t), filepath.Dir(doc.name), filepath.FromSlash(path))); err != nil {
+				t.Errorf("%s: link to %s: %v", doc.name, link, err)
+			}
+		}
+	}
+}
+
+// TestDocsFormats: the documents know every report format.
 func TestDocsFormats(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(repository(t), "docs", "formats.md"))
 	if err != nil {
@@ -520,4 +540,39 @@ func fakeHub(t *testing.T) string {
 	}))
 	t.Cleanup(hub.Close)
 	return hub.URL
+}
+
+// TestDocsScript: what a document must not say fails, with its line.
+func TestDocsScript(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("no bash here")
+	}
+	bin := t.TempDir() // a btu-scan that exits with its first argument
+	if err := os.WriteFile(filepath.Join(bin, "btu-scan"), []byte("#!/bin/sh\nexit $1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ block, complaint string }{
+		{"```sh\ntrue\nbtu-scan 0\nbtu-scan 1\nbtu-scan 3 # exit 3\n```\n", ""},
+		{"```sh\nX=1\n```\n```sh\ntest $X = 1\nfor i in 1 2; do\n  test -n $i\ndone\ncat <<EOF\n$X\nEOF\n```\n", ""},
+		{"```sh norun for a reason\nfalse\n```\n```text\nfalse\n```\n", ""},
+		{"```sh\ntrue\nfalse\n```\n", "doc.md:3: exit code 1, want 0"},
+		{"```sh\nbtu-scan 2\n```\n", "doc.md:2: exit code 2, want 0 1"},
+		{"```sh\nbtu-scan 0 # exit 1\n```\n", "doc.md:2: exit code 0, want 1"},
+		{"```sh\nbtu-scan 1 \\\n  two # exit 4\n```\n", "doc.md:2: exit code 1, want 4"},
+		{"```sh\nfalse | true\n```\n", "doc.md:2: exit code 1, want 0"},
+		{"```sh\necho $UNSET\n```\n", "UNSET"},
+		{"```yaml\nx: {script: [btu-scan 2]}\n```\n", "doc.md:2: exit code 2"},
+		{"```yaml\nsteps: [{run: \"true\\nfalse\"}]\n```\n", "exit code 1"},
+	} {
+		script := docScript(t, parseDocument(t, "doc.md", []byte(tc.block)))
+		if script == "" {
+			script = "true"
+		}
+		cmd := exec.CommandContext(t.Context(), "bash", "--noprofile", "--norc", "-c", script)
+		cmd.Env = append(os.Environ(), "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if failed := err != nil; failed != (tc.complaint != "") || !strings.Contains(string(out), tc.complaint) {
+			t.Errorf("%q: %v\n%s", tc.block, err, out)
+		}
+	}
 }
