@@ -148,7 +148,8 @@ func (r *actionRunner) run(inputs map[string]string) outcome {
 		}
 		cmd := exec.CommandContext(r.Context(), "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.Run)
 		cmd.Dir = r.workspace
-		cmd.Env = append(os.Environ(), "PATH="+path, "RUNNER_TEMP="+r.temp, "GITHUB_WORKSPACE="+r.workspace, "GITHUB_ACTIONS=true")
+		cmd.Env = append(os.Environ(), "PATH="+path, "RUNNER_TEMP="+r.temp, "GITHUB_WORKSPACE="+r.workspace, "GITHUB_ACTIONS=true",
+			"HF_HOME="+filepath.Join(r.temp, "hf"), "HF_HUB_CACHE=", "HUGGINGFACE_HUB_CACHE=") // no reference but those of the test
 		for key, file := range files {
 			cmd.Env = append(cmd.Env, key+"="+file)
 		}

@@ -317,7 +317,7 @@ func world(t *testing.T, bin, hub string) (dir string, env []string) {
 	must(os.WriteFile(filepath.Join(dir, "train.tsv"), []byte(sentences(string(vocab), 300, "cf")), 0o644))
 	must(os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "docs"))))
 	env = append(os.Environ(), "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"),
-		"HOME="+home, "HF_HOME="+filepath.Join(home, "hf"), "HF_ENDPOINT="+hub, "HF_TOKEN=", "TERM=dumb",
+		"HOME="+home, "HF_HOME="+filepath.Join(home, "hf"), "HF_HUB_CACHE=", "HUGGINGFACE_HUB_CACHE=", "HF_ENDPOINT="+hub, "HF_TOKEN=", "TERM=dumb",
 		"GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "GOPATH="+goEnv(t, "GOPATH"),
 		// Where a budget can be set like this, an example need not search to the end.
 		"BTU_SCAN_BUDGET=5s",
