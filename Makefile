@@ -8,7 +8,7 @@ LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 100000x
 FUZZPKGS ?= ./...
 
-.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train zoo-repair compare-scanners gotch gotch-test generate golden picture check clean
+.PHONY: build test race lint vuln fuzz bench bench-model parity zoo zoo-train zoo-repair compare-scanners gotch gotch-test generate golden picture man packaging check clean
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/btu-scan ./cmd/btu-scan
 
@@ -104,8 +104,22 @@ golden:
 check:
 	bash .ci/run
 
+# release/man and release/completions, as the archives of a release hold them. The
+# program itself does not hold what writes the pages (build tag man).
+man:
+	rm -rf release/man release/completions && mkdir -p release/completions
+	$(GO) run -tags man ./cmd/btu-scan man release/man
+	for shell in bash zsh fish powershell; do $(GO) run -tags man ./cmd/btu-scan completion $$shell >release/completions/btu-scan.$$shell || exit 1; done
+
+# The workflows, the release's description and the image's content.
+# RELEASER is a goreleaser, and SHELLCHECK=shellcheck lints the scripts, too.
+packaging:
+	$(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck "$(SHELLCHECK)" -pyflakes ""
+	$(or $(RELEASER),$(GO) run github.com/goreleaser/goreleaser/v2@v2.14.0) check
+	scripts/gate/scratch.sh
+
 clean:
-	rm -rf bin dist
+	rm -rf bin dist release
 
 # The terminal picture of the README.
 picture: build

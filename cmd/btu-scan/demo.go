@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	var f scanFlags
+	f := defaultScan()
 	var extract string
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -31,8 +31,6 @@ The demo exits 1, since it has a finding.`,
 	cmd.Flags().IntVar(&f.top, "top", 10, "how many suspects to show")
 	cmd.Flags().StringVar(&extract, "extract", "", "write the sample to the new folder `DIR` instead of scanning it")
 	cmd.Flags().StringVar(&f.evidence, "evidence", "weights", "`weights` alone, at once, or auto: behaviour, too")
-	f.out.progress, f.sandbox, f.failOn, f.score, f.store.lock, f.behaviour.seed = progressAuto, sandboxAuto, "suspicious", "z", defaultLock, probeSeed
-	f.behaviour.device = deviceFlag{device: "auto", engine: "auto"}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if extract != "" {
 			if err := demo.Extract(extract); err != nil {

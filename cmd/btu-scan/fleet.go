@@ -213,7 +213,7 @@ func (fl *fleet) scan(ctx context.Context, i int) {
 			s.Reports = append(s.Reports, file)
 		}
 	}
-	s.Outcome = outcome(&s)
+	s.Outcome = outcomeOf(&s)
 	if fl.events != nil {
 		if failure != nil {
 			fl.events.failed(path, began, failure)
@@ -246,8 +246,8 @@ func (fl *fleet) whole(r *scan.Report) []byte {
 	return b.Bytes()
 }
 
-// outcome names what a scan came to.
-func outcome(s *report.Scanned) report.Outcome {
+// outcomeOf names what a scan came to.
+func outcomeOf(s *report.Scanned) report.Outcome {
 	switch {
 	case s.Verdict == scan.Backdoored || s.Verdict == scan.Suspicious:
 		return report.Outcome(s.Verdict)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -103,34 +102,23 @@ Exit codes: 0 clean, 1 findings, 2 failed or incomplete, 3 no verdict,
 		return usagef(cmd.CommandPath()+" --help lists the flags", "%s", err)
 	})
 	root.AddCommand(a.runCommand(), a.triageCommand(), a.sanitizeCommand(), a.exposeCommand(), a.demoCommand(), a.referenceCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand())
+	if manCommand != nil {
+		root.AddCommand(manCommand(a))
+	}
+	// Without it a shell would complete commands alone, and no models.
+	root.ValidArgsFunction = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+	completeFlags(root)
 	return root
 }
 
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.stdout, "btu-scan %s\n", version())
-			return err
-		},
-	}
-}
+// manCommand writes the manual pages, in a build with the tag man; see man.go.
+var manCommand func(*app) *cobra.Command
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usagef("", "%s takes no arguments, %q given", cmd.CommandPath(), args[0])
 	}
 	return nil
-}
-
-// version is the module's version as the Go toolchain recorded it.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }
 
 // terminal reports whether w is a terminal.

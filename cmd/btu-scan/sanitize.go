@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/btu-scan/btu-scan/sanitize"
-	"github.com/btu-scan/btu-scan/scan"
 )
 
 // sanitizeFlags are the flags of sanitize, beside those of its scans.
@@ -37,7 +36,7 @@ type sanitizeFlags struct {
 }
 
 func (a *app) sanitizeCommand() *cobra.Command {
-	var f sanitizeFlags
+	f := sanitizeFlags{scan: defaultScan()}
 	cmd := &cobra.Command{
 		Use:   "sanitize [flags] MODEL --out DIR",
 		Short: "Take a backdoor out of a checkpoint, and show that it is gone",
@@ -93,7 +92,6 @@ nothing is left behind but the state of a fine-tune, in DIR.tune.`,
 	fs.StringVar(&f.scan.tensor, "tensor", "", "`NAME` of the input embedding, where it cannot be told")
 	f.scan.out.register(fs)
 	fs.Lookup("report").Usage = "write a report of the scan of the copy, `FORMAT=FILE`; may be repeated"
-	f.scan.evidence, f.scan.failOn, f.scan.score, f.scan.top = string(scan.EvidenceAuto), string(scan.Suspicious), string(scan.ScoreZ), 20
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return usagef("for example btu-scan sanitize model/ --out clean/", "%d models given, one expected", len(args))

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -85,6 +86,12 @@ func (f *scanFlags) register(fs *pflag.FlagSet) {
 	f.out.register(fs)
 	fs.StringVar(&f.out.progress, "progress", progressAuto, "`auto`: a line, on a terminal; none; or json: events on standard error")
 	fs.IntVar(&f.top, "top", 20, "how many suspects to show; reports in JSON hold at least 100")
+}
+
+// defaultScan is a scan for which no flag was given.
+func defaultScan() (f scanFlags) {
+	f.register(pflag.NewFlagSet("", pflag.ContinueOnError))
+	return f
 }
 
 func (f *outputFlags) register(fs *pflag.FlagSet) {
@@ -442,9 +449,13 @@ func (a *app) outputs(f scanFlags, model string) (*outputs, error) {
 	if f.out.quiet && f.out.verbose {
 		return nil, usagef("", "--quiet and --verbose contradict each other")
 	}
+	created, err := a.created()
+	if err != nil {
+		return nil, err
+	}
 	o := &outputs{app: a}
 	add := func(format, path string) error {
-		opt := report.Options{Top: f.top, Verbose: f.out.verbose}
+		opt := report.Options{Top: f.top, Verbose: f.out.verbose, Created: created}
 		if path == "" {
 			opt.Color, opt.Width = colour, width(a.stdout)
 		}
@@ -488,6 +499,21 @@ func (a *app) outputs(f scanFlags, model string) (*outputs, error) {
 	// Files first: whoever reads standard output may go away before its end.
 	slices.SortStableFunc(o.files, func(a, b outputFile) int { return strings.Compare(b.path, a.path) })
 	return o, nil
+}
+
+// created is the time that SOURCE_DATE_EPOCH gives, in seconds since 1970; zero
+// without one. https://reproducible-builds.org/specs/source-date-epoch/ has a
+// value that is malformed end the program.
+func (a *app) created() (time.Time, error) {
+	s := a.getenv("SOURCE_DATE_EPOCH")
+	if s == "" {
+		return time.Time{}, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if t := time.Unix(n, 0).UTC(); err == nil && n >= 0 && t.Year() <= 9999 {
+		return t, nil
+	}
+	return time.Time{}, usagef("unset it, or give seconds since 1970", "SOURCE_DATE_EPOCH=%q is no time", s)
 }
 
 func (o *outputs) write(r *scan.Report) error {

@@ -27,7 +27,7 @@ type triageFlags struct {
 }
 
 func (a *app) triageCommand() *cobra.Command {
-	var f triageFlags
+	f := triageFlags{scan: defaultScan()}
 	cmd := &cobra.Command{
 		Use:   "triage [flags] MODEL | REPORT.json",
 		Short: "Look at a model's suspects, decide, and repair, in the terminal",
@@ -72,7 +72,6 @@ Exit codes: 0 you left, 2 failed, 4 wrong usage or no terminal, 130 interrupted.
 	fs.StringVar(&f.out, "out", "", "write a repaired copy to the new folder `DIR` (default: MODEL-clean)")
 	fs.StringVar(&f.color, "color", "auto", "`auto`, always or never")
 	fs.BoolVar(&f.accessible, "accessible", false, "plain lines instead of screens")
-	f.scan.failOn, f.scan.top = string(scan.Suspicious), 20
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return usagef("for example btu-scan triage model/", "%d models given, one expected", len(args))

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/btu-scan/btu-scan/scan"
 )
@@ -25,7 +26,7 @@ type Encoder interface {
 }
 
 // Options adjust what is written for people. The zero value gives 20 suspects
-// in 80 columns without colour. Formats for programs and pages ignore them.
+// in 80 columns without colour. Formats for programs and pages ignore all but Created.
 type Options struct {
 	// Top is how many suspects text and Markdown show. Optional: 20.
 	Top int
@@ -35,6 +36,9 @@ type Options struct {
 	Width int
 	// Verbose shows long texts, long lists and numbers of the scan itself.
 	Verbose bool
+	// Created is the time that a bill of materials says it was written. Optional:
+	// without it there is none, and the same report gives the same bytes.
+	Created time.Time
 }
 
 // formats lists the formats; adding one is a file and a line here.
@@ -48,6 +52,7 @@ var formats = []struct {
 	{"junit", newJUnit},
 	{"markdown", newMarkdown},
 	{"html", newHTML},
+	{"cyclonedx", newCycloneDX},
 }
 
 // New returns the encoder of a format. An unknown format is an error that

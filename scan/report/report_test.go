@@ -57,7 +57,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestFormats(t *testing.T) {
-	if got, want := Formats(), []string{"text", "json", "sarif", "junit", "markdown", "html"}; !slices.Equal(got, want) {
+	if got, want := Formats(), []string{"text", "json", "sarif", "junit", "markdown", "html", "cyclonedx"}; !slices.Equal(got, want) {
 		t.Errorf("Formats() = %v, want %v", got, want)
 	}
 	for _, format := range Formats() {
@@ -66,7 +66,7 @@ func TestFormats(t *testing.T) {
 		}
 	}
 	_, err := New("yaml", Options{})
-	if err == nil || !strings.Contains(err.Error(), `"yaml"`) || !strings.Contains(err.Error(), "text, json, sarif, junit, markdown, html") {
+	if err == nil || !strings.Contains(err.Error(), `"yaml"`) || !strings.Contains(err.Error(), "text, json, sarif, junit, markdown, html, cyclonedx") {
 		t.Errorf("New(yaml): %v, want an error that lists the formats", err)
 	}
 }
