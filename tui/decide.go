@@ -66,9 +66,11 @@ func (m *model) decide(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	}
 	d := m.decided.byID[s.TokenID]
 	if key.Matches(k, m.keys.Note) {
-		m.noting = true
-		m.line.set(d.Note)
+		m.form = newNoteForm(s.TokenID, d)
 		return nil, true
+	}
+	if d.Expired(m.now()) {
+		d.Expires = "" // it is decided anew
 	}
 	d.Mark = mark
 	if key.Matches(k, m.keys.Unmark) {
@@ -84,6 +86,9 @@ func (m *model) record(s *scan.Suspect, d decision) tea.Cmd {
 	what := string(d.Mark)
 	if what == "" {
 		what = "no mark"
+	}
+	if d.Expires != "" {
+		what += " until " + string(d.Expires)
 	}
 	if d.Note != "" {
 		what += ", with a note"

@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func (m *model) work(cmds ...tea.Cmd) tea.Cmd {
 
 func (m *model) startScan() tea.Cmd {
 	run, ctx := m.scanning.start(m.ctx)
-	m.scanFailed, m.stage, m.rows = "", "starting", nil
+	m.scanFailed, m.stage, m.rows, m.tried, m.triedMore = "", "starting", nil, nil, false
 	m.repair.plan, m.repair.result = nil, nil // they are about what an earlier scan found
 	box := &mailbox{}
 	m.box = box
@@ -41,18 +42,20 @@ func (m *model) scanned(msg scanMsg) tea.Cmd {
 		return nil
 	}
 	m.stage = ""
+	last, _ := m.box.take()
+	m.sawTried(last.Tried)
 	switch {
 	case errors.Is(msg.err, context.Canceled):
 		m.say(false, "the scan was stopped: no verdict; r starts it again")
-		return nil // what it had told so far stays
+		return m.reflip() // what it had told so far stays
 	case msg.err != nil:
 		m.scanFailed = msg.err.Error()
 	}
-	cmd := m.adopt(msg.r)
+	cmds := []tea.Cmd{m.adopt(msg.r), m.reflip()}
 	if m.screen == screenRepair {
-		return tea.Batch(cmd, m.startPlan())
+		cmds = append(cmds, m.startPlan())
 	}
-	return cmd
+	return tea.Batch(cmds...)
 }
 
 // adopt takes a report over, and makes an index of it.
@@ -74,8 +77,36 @@ func (m *model) adopt(r *scan.Report) tea.Cmd {
 
 func (m *model) reindex() tea.Cmd {
 	run, _ := m.indexing.start(m.ctx)
-	rows, suspects := m.rows, m.report.Suspects
-	return m.crew.cmd(func() tea.Msg { return indexMsg{run, newIndex(rows, suspects)} })
+	rows, suspects, tried := m.rows, m.report.Suspects, maps.Clone(m.tried)
+	m.triedMore = false
+	return m.crew.cmd(func() tea.Msg {
+		base := newIndex(rows, suspects)
+		return indexMsg{run, base, base.with(tried)}
+	})
+}
+
+// sawTried takes note of what tokens do to the model.
+func (m *model) sawTried(tokens map[int]scan.Behaviour) {
+	if len(tokens) == 0 {
+		return
+	}
+	if m.tried == nil {
+		m.tried = map[int]scan.Behaviour{}
+	}
+	maps.Copy(m.tried, tokens)
+	m.triedMore = true
+}
+
+// reflip adds to the index what tokens were seen to do since it was made. An
+// index that is on its way is waited for.
+func (m *model) reflip() tea.Cmd {
+	if !m.triedMore || m.base == nil || m.indexing.busy {
+		return nil
+	}
+	run, _ := m.indexing.start(m.ctx)
+	base, tried := m.base, maps.Clone(m.tried)
+	m.triedMore = false
+	return m.crew.cmd(func() tea.Msg { return indexMsg{run, base, base.with(tried)} })
 }
 
 // scanStage is what the scan does now, "" if none runs.

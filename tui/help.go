@@ -65,7 +65,7 @@ func (m *model) renderHelp(w, h int) string {
 			lines = append(lines, field("not here", f.what+": "+plain(f.why), w, warn)...)
 		}
 	}
-	lines = append(lines, field("signs", "! abnormal, ~ borderline, = overwritten; T trigger, b benign, ? unsure (you say)", w, none)...)
+	lines = append(lines, field("signs", "! abnormal, ~ borderline, = overwritten; T trigger, b benign, ? unsure (you say), e expired", w, none)...)
 	lines = append(lines, field("decisions", plain(m.opt.Triage), w, none)...)
 	return block(lines, w, h, &m.helpTop)
 }

@@ -7,8 +7,6 @@ import (
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
-
-	"github.com/btu-scan/btu-scan/scan/report"
 )
 
 // key handles a key press.
@@ -96,8 +94,10 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 // input is the line that is typed in, nil if none is.
 func (m *model) input() *lineInput {
 	switch {
-	case m.filtering || m.noting:
+	case m.filtering:
 		return &m.line
+	case m.form != nil:
+		return m.form.input()
 	case m.screen == screenTry && m.try.editing:
 		return &m.try.input
 	case m.screen == screenRepair && m.repair.editing:
@@ -108,6 +108,9 @@ func (m *model) input() *lineInput {
 
 // typing edits a line.
 func (m *model) typing(in *lineInput, k tea.KeyPressMsg) tea.Cmd {
+	if m.form != nil {
+		m.form.failed = ""
+	}
 	switch k.String() {
 	case "esc":
 		switch {
@@ -117,19 +120,14 @@ func (m *model) typing(in *lineInput, k tea.KeyPressMsg) tea.Cmd {
 		case m.screen == screenRepair:
 			m.say(false, "the output stays")
 		}
-		m.filtering, m.noting, m.try.editing, m.repair.editing = false, false, false, false
+		m.filtering, m.form, m.try.editing, m.repair.editing = false, nil, false, false
 		return nil
 	case "enter":
 		switch {
 		case m.filtering:
 			m.filtering = false
-		case m.noting:
-			m.noting = false
-			if s := m.current(); s != nil {
-				d := m.decided.byID[s.TokenID]
-				d.Note = report.Plain(strings.TrimSpace(m.line.String()))
-				return m.record(s, d)
-			}
+		case m.form != nil:
+			return m.formDone()
 		case m.screen == screenTry:
 			m.try.editing = false
 		case m.screen == screenRepair:
@@ -138,6 +136,11 @@ func (m *model) typing(in *lineInput, k tea.KeyPressMsg) tea.Cmd {
 				m.repair.out = filepath.Clean(out)
 				return m.startPlan()
 			}
+		}
+		return nil
+	case "tab", "shift+tab":
+		if m.form != nil {
+			m.form.onExpiry = !m.form.onExpiry
 		}
 		return nil
 	case "up", "down", "pgup", "pgdown":
@@ -232,7 +235,7 @@ func (m *model) suspectsKey(k tea.KeyPressMsg) tea.Cmd {
 		t.filter.seen = (t.filter.seen + 1) % 3
 		m.refresh()
 	case key.Matches(k, m.keys.Marked):
-		t.filter.marked = (t.filter.marked + 1) % 3
+		t.filter.marked = (t.filter.marked + 1) % markedStates
 		m.refresh()
 	case key.Matches(k, m.keys.Class):
 		if m.x != nil {

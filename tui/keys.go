@@ -64,7 +64,7 @@ func newKeyMap() keyMap {
 		Benign:  bind("b", "benign", "b"),
 		Unsure:  bind("m", "unsure", "m"),
 		Unmark:  bind("x", "take the mark off", "x"),
-		Note:    bind("n", "note", "n"),
+		Note:    bind("n", "note, expiry", "n"),
 		Undo:    bind("u", "undo", "u"),
 
 		NextSuspect:     bind("]", "next suspect", "]"),

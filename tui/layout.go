@@ -46,8 +46,8 @@ func (m *model) draw() string {
 	switch {
 	case m.filtering:
 		note = fit(bold.Render("filter ")+m.line.Render(m.w-7, true), m.w)
-	case m.noting:
-		note = fit(bold.Render("note ")+m.line.Render(m.w-5, true), m.w)
+	case m.form != nil:
+		note = m.form.Render(m.w)
 	}
 	return strings.Join(append(lines, note, m.keyLine()), "\n")
 }
@@ -63,11 +63,11 @@ func (m *model) panel(h int) string {
 	case screenSuspects:
 		return pad(m.renderSuspects(h))
 	case screenToken:
-		l := look{suspect: m.row(m.detail.id), report: m.report, decision: m.decided.byID[m.detail.id],
+		l := look{suspect: m.row(m.detail.id), report: m.report, decision: m.decided.byID[m.detail.id], said: m.decided.said(m.detail.id),
 			loading: m.looking.busy, examining: m.examining.busy, lacks: m.b.Lacks(FeatureToken), lacksTry: m.b.Lacks(FeatureTry)}
 		return m.detail.Render(l, m.w, h)
 	case screenMap:
-		return pad(m.scatter.Render(m.x, m.decided.byID, m.w, h))
+		return pad(m.scatter.Render(m.x, m.decided, m.w, h))
 	case screenTry:
 		return pad(m.try.Render(m.row(m.try.id), m.b.Lacks(FeatureTry), m.trying.busy, m.w, h))
 	}
@@ -84,7 +84,7 @@ func (m *model) renderSuspects(h int) []string {
 	}
 	lines := []string{""}
 	lines = append(lines, wrap(m.table.summary(m.x), m.w)...)
-	return append(lines, m.table.Render(m.x, m.decided.byID, m.w, h-len(lines))...)
+	return append(lines, m.table.Render(m.x, m.decided, m.w, h-len(lines))...)
 }
 
 func (m *model) title() string {
@@ -124,12 +124,17 @@ func (m *model) tabs() string {
 
 // keyLine shows the keys that matter here, as many as fit.
 func (m *model) keyLine() string {
+	if m.form != nil && m.form.failed != "" {
+		return warn.Render(fit(plain(m.form.failed), m.w))
+	}
 	keys := m.keys.short(m.screen)
 	switch {
 	case m.help:
 		keys = []key.Binding{bind("esc", "leave the help"), m.keys.Up, m.keys.Down}
 	case m.filtering:
 		keys = []key.Binding{bind("enter", "keep the filter"), bind("esc", "take it off"), bind("↑ ↓", "move")}
+	case m.form != nil:
+		keys = m.form.keys()
 	case m.input() != nil:
 		keys = []key.Binding{bind("enter", "done"), bind("esc", "leave")}
 	}

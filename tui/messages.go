@@ -19,8 +19,8 @@ type (
 		err  error
 	}
 	indexMsg struct {
-		run int
-		x   *index
+		run     int
+		base, x *index
 	}
 	digestMsg struct {
 		digest string

@@ -51,8 +51,11 @@ type model struct {
 	stage          string // of the scan
 	report         *scan.Report
 	scanFailed     string
-	rows           []scan.Suspect // of the whole vocabulary, nil while unknown
-	x              *index
+	rows           []scan.Suspect         // of the whole vocabulary, nil while unknown
+	base           *index                 // of rows and report
+	x              *index                 // and of tried
+	tried          map[int]scan.Behaviour // what tokens were seen to do in this scan
+	triedMore      bool                   // than x knows
 
 	decided       *decisions
 	decisionsWait string // why nothing can be decided, or not yet
@@ -65,8 +68,8 @@ type model struct {
 	repair   repairing
 
 	filtering bool
-	noting    bool
-	line      lineInput // of filter and note
+	line      lineInput // of the filter
+	form      *noteForm // nil while none is open
 }
 
 func newModel(ctx context.Context, b Backend, opt Options) *model {
@@ -106,8 +109,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.reindex()
 	case indexMsg:
 		if m.indexing.end(msg.run) {
-			m.x = msg.x
+			m.base, m.x = msg.base, msg.x
 			m.refresh()
+			if m.triedMore {
+				return m, m.reflip()
+			}
 		}
 	case digestMsg:
 		if msg.err != nil {
@@ -149,12 +155,13 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // tick looks at the progress.
 func (m *model) tick() tea.Cmd {
 	var cmds []tea.Cmd
-	if stage, r, fresh := m.box.take(); fresh && m.scanning.busy {
-		m.stage = stage
-		cmds = append(cmds, m.adopt(r))
+	if p, fresh := m.box.take(); fresh && m.scanning.busy {
+		m.stage = p.Stage
+		m.sawTried(p.Tried)
+		cmds = append(cmds, m.adopt(p.Report), m.reflip())
 	}
-	if stage, _, fresh := m.repairBox.take(); fresh && m.repairJob.busy {
-		m.repair.tell(stage, m.now())
+	if p, fresh := m.repairBox.take(); fresh && m.repairJob.busy {
+		m.repair.tell(p.Stage, m.now())
 	}
 	m.ticking = false
 	for _, j := range []*job{&m.scanning, &m.listing, &m.looking, &m.examining, &m.trying, &m.planning, &m.repairJob} {
@@ -199,7 +206,7 @@ func (m *model) row(id int) *scan.Suspect {
 // refresh filters the table anew.
 func (m *model) refresh() {
 	if m.x != nil {
-		m.table.refresh(m.x, m.decided.byID)
+		m.table.refresh(m.x, m.decided)
 	}
 }
 
