@@ -66,6 +66,7 @@ func (m *model) renderHelp(w, h int) string {
 		}
 	}
 	lines = append(lines, field("signs", "! abnormal, ~ borderline, = overwritten; T trigger, b benign, ? unsure (you say), e expired", w, none)...)
+	lines = append(lines, field("mouse", "the wheel scrolls; a click chooses a row or a screen, a second one opens it; with shift the terminal selects text", w, none)...)
 	lines = append(lines, field("decisions", plain(m.opt.Triage), w, none)...)
 	return block(lines, w, h, &m.helpTop)
 }

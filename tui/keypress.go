@@ -19,6 +19,9 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 		return tea.Quit
 	}
 	m.note = ""
+	if m.palette != nil {
+		return m.paletteKey(k)
+	}
 	if in := m.input(); in != nil && !m.help {
 		return m.typing(in, k)
 	}
@@ -34,6 +37,9 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 		return tea.Quit
 	case key.Matches(k, m.keys.Help):
 		m.help, m.helpTop = true, 0
+		return nil
+	case key.Matches(k, m.keys.Palette):
+		m.palette = newPalette(&m.keys)
 		return nil
 	case key.Matches(k, m.keys.Escape):
 		return m.escape()
@@ -94,6 +100,8 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 // input is the line that is typed in, nil if none is.
 func (m *model) input() *lineInput {
 	switch {
+	case m.palette != nil:
+		return &m.palette.input
 	case m.filtering:
 		return &m.line
 	case m.form != nil:
@@ -158,6 +166,8 @@ func (m *model) typing(in *lineInput, k tea.KeyPressMsg) tea.Cmd {
 // typed reacts to a change of the line that is typed in.
 func (m *model) typed() tea.Cmd {
 	switch {
+	case m.palette != nil:
+		m.palette.refresh()
 	case m.filtering:
 		m.table.filter.text = m.line.String()
 		m.refresh()

@@ -20,6 +20,7 @@ const leastWidth, leastHeight = 40, 10
 func (m *model) View() tea.View {
 	v := tea.NewView(m.draw())
 	v.AltScreen = true
+	v.MouseMode = tea.MouseModeCellMotion
 	v.WindowTitle = "btu-scan triage"
 	return v
 }
@@ -35,6 +36,8 @@ func (m *model) draw() string {
 	switch {
 	case m.help:
 		body = m.renderHelp(m.w, h)
+	case m.palette != nil:
+		body = m.pad(m.palette.Render(m.w, h), h)
 	default:
 		body = m.panel(h)
 	}
@@ -52,24 +55,26 @@ func (m *model) draw() string {
 	return strings.Join(append(lines, note, m.keyLine()), "\n")
 }
 
+// pad makes a panel of lines.
+func (m *model) pad(lines []string, h int) string {
+	top := 0
+	return block(lines[:min(len(lines), h)], m.w, h, &top)
+}
+
 func (m *model) panel(h int) string {
-	pad := func(lines []string) string {
-		top := 0
-		return block(lines[:min(len(lines), h)], m.w, h, &top)
-	}
 	switch m.screen {
 	case screenOverview:
 		return m.overview.Render(m.report, m.x, m.scanStage(), m.scanFailed, m.w, h)
 	case screenSuspects:
-		return pad(m.renderSuspects(h))
+		return m.pad(m.renderSuspects(h), h)
 	case screenToken:
 		l := look{suspect: m.row(m.detail.id), report: m.report, decision: m.decided.byID[m.detail.id], said: m.decided.said(m.detail.id),
 			loading: m.looking.busy, examining: m.examining.busy, lacks: m.b.Lacks(FeatureToken), lacksTry: m.b.Lacks(FeatureTry)}
 		return m.detail.Render(l, m.w, h)
 	case screenMap:
-		return pad(m.scatter.Render(m.x, m.decided, m.w, h))
+		return m.pad(m.scatter.Render(m.x, m.decided, m.w, h), h)
 	case screenTry:
-		return pad(m.try.Render(m.row(m.try.id), m.b.Lacks(FeatureTry), m.trying.busy, m.w, h))
+		return m.pad(m.try.Render(m.row(m.try.id), m.b.Lacks(FeatureTry), m.trying.busy, m.w, h), h)
 	}
 	s := state{lacks: m.b.Lacks(FeatureRepair), wait: m.wait(), planning: m.planning.busy, running: m.repairJob.busy, now: m.now()}
 	if s.running {
@@ -78,12 +83,16 @@ func (m *model) panel(h int) string {
 	return m.repair.Render(s, m.w, h)
 }
 
+// suspectsHead is what stands above the table.
+func (m *model) suspectsHead() []string {
+	return append([]string{""}, wrap(m.table.summary(m.x), m.w)...)
+}
+
 func (m *model) renderSuspects(h int) []string {
 	if m.x == nil {
 		return []string{"", "no suspects are known yet"}
 	}
-	lines := []string{""}
-	lines = append(lines, wrap(m.table.summary(m.x), m.w)...)
+	lines := m.suspectsHead()
 	return append(lines, m.table.Render(m.x, m.decided, m.w, h-len(lines))...)
 }
 
@@ -106,13 +115,17 @@ func (m *model) title() string {
 	return fit(left, m.w-room-1) + " " + style.Render(fit(state, room))
 }
 
+func (m *model) tabName(s screen) string {
+	if m.w < 70 {
+		return fmt.Sprintf("%d%s", s+1, screenNames[s])
+	}
+	return fmt.Sprintf("%d %s", s+1, screenNames[s])
+}
+
 func (m *model) tabs() string {
 	var parts []string
 	for s := range screens {
-		name := fmt.Sprintf("%d %s", s+1, screenNames[s])
-		if m.w < 70 {
-			name = fmt.Sprintf("%d%s", s+1, screenNames[s])
-		}
+		name := m.tabName(s)
 		if s == m.screen && !m.help {
 			parts = append(parts, bold.Render("["+name+"]"))
 		} else {
@@ -131,6 +144,8 @@ func (m *model) keyLine() string {
 	switch {
 	case m.help:
 		keys = []key.Binding{bind("esc", "leave the help"), m.keys.Up, m.keys.Down}
+	case m.palette != nil:
+		keys = []key.Binding{bind("enter", "do it"), bind("↑ ↓", "move"), bind("esc", "leave")}
 	case m.filtering:
 		keys = []key.Binding{bind("enter", "keep the filter"), bind("esc", "take it off"), bind("↑ ↓", "move")}
 	case m.form != nil:

@@ -70,6 +70,7 @@ type model struct {
 	filtering bool
 	line      lineInput // of the filter
 	form      *noteForm // nil while none is open
+	palette   *palette  // nil while it is closed
 }
 
 func newModel(ctx context.Context, b Backend, opt Options) *model {
@@ -90,6 +91,12 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.tick()
 	case tea.KeyPressMsg:
 		return m, m.key(msg)
+	case tea.MouseWheelMsg:
+		return m, m.wheel(msg.Button)
+	case tea.MouseClickMsg:
+		if msg.Button == tea.MouseLeft {
+			return m, m.click(msg.X, msg.Y)
+		}
 	case tea.PasteMsg:
 		if in := m.input(); in != nil {
 			in.insert(msg.Content)

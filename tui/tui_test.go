@@ -52,6 +52,8 @@ func TestGolden(t *testing.T) {
 		{"note", full, []string{"2", "j", "t", "n", "s", "e", "e", "n", "tab", "9", "0", "d"}, nil},
 		{"note-failed", full, []string{"2", "n", "tab", "s", "o", "o", "n", "enter"}, nil},
 		{"expired", full, []string{"2", "t", "j", "b", "n", "o", "k", "tab", "9", "0", "d", "enter"}, []string{"d", "d"}},
+		{"palette", full, []string{":", "pgdown"}, nil},
+		{"palette-filtered", full, []string{":", "m", "a", "r", "k", "down"}, nil},
 		{"expired-token", full, []string{"2", "j", "b", "n", "o", "k", "tab", "9", "0", "d", "enter"}, []string{"enter"}},
 	} {
 		for _, s := range sizes {
