@@ -124,7 +124,7 @@ func (m *model) typing(in *lineInput, k tea.KeyPressMsg) tea.Cmd {
 		switch {
 		case m.filtering:
 			m.table.filter.text = ""
-			m.refresh()
+			m.refilter()
 		case m.screen == screenRepair:
 			m.say(false, "the output stays")
 		}
@@ -170,7 +170,7 @@ func (m *model) typed() tea.Cmd {
 		m.palette.refresh()
 	case m.filtering:
 		m.table.filter.text = m.line.String()
-		m.refresh()
+		m.refilter()
 	case m.screen == screenTry && m.try.editing:
 		return m.startTry()
 	}
@@ -234,19 +234,19 @@ func (m *model) suspectsKey(k tea.KeyPressMsg) tea.Cmd {
 		m.line.set(t.filter.text)
 	case key.Matches(k, m.keys.Sort):
 		t.sort, t.reverse = (t.sort+1)%columnCount, false
-		m.refresh()
+		m.refilter()
 	case key.Matches(k, m.keys.Reverse):
 		t.reverse = !t.reverse
-		m.refresh()
+		m.refilter()
 	case key.Matches(k, m.keys.Status):
 		t.filter.status = statuses[(slices.Index(statuses, t.filter.status)+1)%len(statuses)]
-		m.refresh()
+		m.refilter()
 	case key.Matches(k, m.keys.Seen):
 		t.filter.seen = (t.filter.seen + 1) % 3
-		m.refresh()
+		m.refilter()
 	case key.Matches(k, m.keys.Marked):
 		t.filter.marked = (t.filter.marked + 1) % markedStates
-		m.refresh()
+		m.refilter()
 	case key.Matches(k, m.keys.Class):
 		if m.x != nil {
 			for range classes { // the next that there is
@@ -256,10 +256,10 @@ func (m *model) suspectsKey(k tea.KeyPressMsg) tea.Cmd {
 				}
 			}
 		}
-		m.refresh()
+		m.refilter()
 	case key.Matches(k, m.keys.Clear):
 		t.filter = filter{}
-		m.refresh()
+		m.refilter()
 	default:
 		return nil
 	}

@@ -18,7 +18,11 @@ func (m *model) body() int { return max(1, m.h-4) }
 const leastWidth, leastHeight = 40, 10
 
 func (m *model) View() tea.View {
-	v := tea.NewView(m.draw())
+	s := m.draw()
+	if m.light {
+		s = forLight(s)
+	}
+	v := tea.NewView(s)
 	v.AltScreen = true
 	v.MouseMode = tea.MouseModeCellMotion
 	v.WindowTitle = "btu-scan triage"
@@ -111,12 +115,15 @@ func (m *model) title() string {
 	if m.repairJob.busy && m.screen != screenRepair {
 		state, style = "repairing", accent
 	}
-	room := max(10, min(ansi.StringWidth(state), m.w*6/10))
+	room := max(10, min(ansi.StringWidth(state), m.w-len("btu-scan triage  "))) // of a long stage the end says how far it is
 	return fit(left, m.w-room-1) + " " + style.Render(fit(state, room))
 }
 
 func (m *model) tabName(s screen) string {
-	if m.w < 70 {
+	switch {
+	case m.w < 52 && s != m.screen:
+		return fmt.Sprint(int(s) + 1)
+	case m.w < 70:
 		return fmt.Sprintf("%d%s", s+1, screenNames[s])
 	}
 	return fmt.Sprintf("%d %s", s+1, screenNames[s])

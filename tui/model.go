@@ -38,6 +38,7 @@ type model struct {
 	tickEvery, typingPause time.Duration
 
 	w, h    int
+	light   bool // the terminal's background
 	screen  screen
 	help    bool
 	helpTop int
@@ -81,12 +82,14 @@ func newModel(ctx context.Context, b Backend, opt Options) *model {
 	return m
 }
 
-func (m *model) Init() tea.Cmd { return m.startScan() }
+func (m *model) Init() tea.Cmd { return tea.Batch(m.startScan(), tea.RequestBackgroundColor) }
 
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
+	case tea.BackgroundColorMsg:
+		m.light = !msg.IsDark()
 	case tickMsg:
 		return m, m.tick()
 	case tea.KeyPressMsg:
@@ -208,6 +211,13 @@ func (m *model) row(id int) *scan.Suspect {
 		return &m.x.rows[i]
 	}
 	return nil
+}
+
+// refilter is refresh after another filter or order: as many rows as can be are
+// seen from the first on.
+func (m *model) refilter() {
+	m.table.top = 0
+	m.refresh()
 }
 
 // refresh filters the table anew.

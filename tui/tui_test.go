@@ -5,10 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image/color"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -776,5 +778,33 @@ func TestAccessible(t *testing.T) {
 	}
 	if tr, err := triagefile.Read(path); err != nil || len(tr.Checkpoints) != 0 {
 		t.Errorf("left over: %+v, %v", tr, err)
+	}
+}
+
+// On a light background no colour is drawn that is hard to read on white.
+func TestLightBackground(t *testing.T) {
+	d := drive(t, full(), 80, 24)
+	hard := regexp.MustCompile(`[\[;]3[236][;m]`)
+	changed := 0
+	for _, k := range []string{"1", "2", "enter", "4", "5", "6"} {
+		d.keys(k)
+		d.send(tea.BackgroundColorMsg{Color: color.Black})
+		dark := d.m.View().Content
+		d.send(tea.BackgroundColorMsg{Color: color.White})
+		light := d.m.View().Content
+		if ansi.Strip(dark) != ansi.Strip(light) {
+			t.Error("the text is another")
+		}
+		for _, seq := range regexp.MustCompile(`\x1b\[[0-9;]*m`).FindAllString(light, -1) {
+			if hard.MatchString(seq) {
+				t.Fatalf("screen %s holds %q", k, seq)
+			}
+		}
+		if dark != light {
+			changed++
+		}
+	}
+	if changed < 3 {
+		t.Errorf("%d screens have other colours", changed)
 	}
 }
