@@ -25,6 +25,7 @@ const plainHelp = `commands:
   list [N]             the first N suspects (20), with what you decided
   show RANK            look closely at a suspect; #ID for a token by its id
   trigger RANK [NOTE]  decide; also benign and unsure, and clear to take it off
+  expires RANK DATE    the decision counts until then: 2026-12-31, 90d or never
   undo                 take the last decision back
   try RANK TEXT        the model's answer to a text, without and with a suspect
   repair               what a repair would change; it asks before it writes
@@ -164,7 +165,7 @@ func (p *plainly) command(ctx context.Context, l string, read func() (string, bo
 		}
 	case "repair":
 		p.repair(ctx, read)
-	case "show", "trigger", "benign", "unsure", "clear", "try":
+	case "show", "trigger", "benign", "unsure", "clear", "expires", "try":
 		s := p.find(which)
 		switch {
 		case s == nil:
@@ -173,6 +174,8 @@ func (p *plainly) command(ctx context.Context, l string, read func() (string, bo
 			p.show(ctx, s)
 		case name == "try":
 			p.try(ctx, s, text)
+		case name == "expires":
+			p.expires(s, text)
 		default:
 			p.decide(s, name, text)
 		}
@@ -215,9 +218,9 @@ func (p *plainly) list(which string) {
 		if b := s.Behaviour; b != nil {
 			l += fmt.Sprintf(", flips %s to %q", percent(b.FlipRate), plain(b.TargetLabel))
 		}
-		if d, ok := p.m.decided.byID[s.TokenID]; ok {
-			l += ", you say " + orElse(plain(string(d.Mark)), "nothing")
-			if d.Note != "" {
+		if said := p.m.decided.said(s.TokenID); said != "" {
+			l += ", " + said
+			if d := p.m.decided.byID[s.TokenID]; d.Note != "" {
 				l += ": " + plain(d.Note)
 			}
 		}
@@ -237,7 +240,7 @@ func (p *plainly) show(ctx context.Context, s *scan.Suspect) {
 		d.examples, d.exFailed = e, message(err)
 	}
 	p.line("%s, token %d, %s", tokenName(s.Token, s.TokenID), s.TokenID, ansi.Strip(statusLine(s)))
-	p.lines(decisionLines(p.m.decided.byID[s.TokenID], plainWidth)[:1])
+	p.lines(decisionLines(p.m.decided.byID[s.TokenID], p.m.decided.said(s.TokenID), plainWidth))
 	p.lines(slices.Concat(d.weightLines(s, p.m.report, plainWidth), d.behaviourLines(s, l, plainWidth), d.neighbourLines(l, plainWidth), characterLines(s.Token, plainWidth), d.exampleLines(l, plainWidth)))
 }
 
@@ -274,6 +277,27 @@ func (p *plainly) decide(s *scan.Suspect, name, note string) {
 	d.TokenID, d.Token, d.Rule = s.TokenID, report.Plain(s.Token), p.m.rule(s.TokenID)
 	p.m.decided.put(d)
 	p.line("%s: %s", tokenName(s.Token, s.TokenID), orElse(string(d.Mark), "no mark"))
+	p.save()
+}
+
+// expires says until when a decision counts.
+func (p *plainly) expires(s *scan.Suspect, until string) {
+	d, ok := p.m.decided.byID[s.TokenID]
+	date, err := expiry(until, p.m.now())
+	switch {
+	case !ok:
+		p.line("nothing is decided about %s", tokenName(s.Token, s.TokenID))
+		return
+	case strings.TrimSpace(until) == "":
+		p.line("no date was given, and never is said in words")
+		return
+	case err != nil:
+		p.line("%s", plain(err.Error()))
+		return
+	}
+	d.Expires = date
+	p.m.decided.put(d)
+	p.line("%s: %s", tokenName(s.Token, s.TokenID), p.m.decided.said(s.TokenID))
 	p.save()
 }
 

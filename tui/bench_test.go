@@ -25,7 +25,8 @@ func BenchmarkKey(b *testing.B) {
 	m.Update(tea.WindowSizeMsg{Width: 140, Height: 50})
 	m.report = testReport()
 	run, _ := m.indexing.start(b.Context())
-	m.Update(indexMsg{run, newIndex(rows, nil)})
+	x := newIndex(rows, nil)
+	m.Update(indexMsg{run, x, x})
 	for _, x := range []struct {
 		name string
 		keys []string
@@ -69,5 +70,21 @@ func BenchmarkIndex(b *testing.B) {
 	}
 	for b.Loop() {
 		newIndex(rows, nil)
+	}
+}
+
+// BenchmarkTried is the work in the background when tokens were tried further.
+func BenchmarkTried(b *testing.B) {
+	rows := make([]scan.Suspect, 150_000)
+	for i := range rows {
+		rows[i] = scan.Suspect{TokenID: i, Token: fmt.Sprintf("tok%d", i), Weights: scan.WeightStats{Movement: math.Abs(math.Cos(float64(i)))}}
+	}
+	x := newIndex(rows, nil)
+	tried := map[int]scan.Behaviour{}
+	for i := range 300 {
+		tried[i*411] = scan.Behaviour{FlipRate: math.Abs(math.Sin(float64(i)))}
+	}
+	for b.Loop() {
+		x.with(tried)
 	}
 }

@@ -1,8 +1,11 @@
 package tui
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,15 +77,92 @@ func (d *decisions) back() (id int, ok bool) {
 	return c.id, true
 }
 
-// marked are the tokens with a mark, ascending.
+// marked are the tokens with a mark that counts, ascending.
 func (d *decisions) marked(m triagefile.Mark) (ids []int) {
 	for id, x := range d.byID {
-		if x.Mark == m {
+		if x.Counts(d.now()) == m {
 			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// Of a token there is no decision, one, or one that has expired.
+const (
+	stateNone = iota
+	stateDecided
+	stateExpired
+)
+
+func (d *decisions) state(id int) int {
+	x, ok := d.byID[id]
+	switch {
+	case !ok:
+		return stateNone
+	case x.Expired(d.now()):
+		return stateExpired
+	}
+	return stateDecided
+}
+
+// sign is the symbol of what was decided about a token.
+func (d *decisions) sign(id int) string {
+	x := d.byID[id]
+	switch {
+	case x.Expired(d.now()):
+		return "e"
+	case x.Mark == triagefile.MarkTrigger:
+		return "T"
+	case x.Mark == triagefile.MarkBenign:
+		return "b"
+	case x.Mark == triagefile.MarkUnsure:
+		return "?"
+	}
+	return " "
+}
+
+// said is what was decided about a token, "" for nothing.
+func (d *decisions) said(id int) string {
+	x, ok := d.byID[id]
+	if !ok {
+		return ""
+	}
+	mark := orElse(string(x.Mark), "only a note")
+	switch {
+	case x.Expired(d.now()):
+		return "you said " + mark + ", which expired on " + string(x.Expires) + " and does not count"
+	case x.Expires != "":
+		return "you say " + mark + ", until " + string(x.Expires)
+	}
+	return "you say " + mark
+}
+
+// maxExpiry is how many days ahead a decision may expire.
+const maxExpiry = 36500
+
+// expiry reads until when a decision counts: a day that is not over, or a number
+// of days from now, such as 90d; nothing or never for no end.
+func expiry(s string, now time.Time) (triagefile.Date, error) {
+	s = strings.TrimSpace(s)
+	if s == "never" {
+		s = ""
+	}
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		days, err := strconv.Atoi(n)
+		if err != nil || days < 0 || days > maxExpiry {
+			return "", fmt.Errorf("no number of days such as 90d: %q", s)
+		}
+		return triagefile.DateOf(now.AddDate(0, 0, days)), nil
+	}
+	date, err := triagefile.ParseDate(s)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("no date such as 2026-12-31, no days such as 90d: %q", s)
+	case date != "" && date < triagefile.DateOf(now):
+		return "", fmt.Errorf("%s is over", date)
+	}
+	return date, nil
 }
 
 // save returns a function that writes the decisions as they are now. Decisions

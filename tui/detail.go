@@ -26,6 +26,7 @@ type look struct {
 	suspect   *scan.Suspect
 	report    *scan.Report
 	decision  decision
+	said      string // of the decision, "" without one
 	loading   bool
 	examining bool   // examples are on their way
 	lacks     string // why no row can be read
@@ -39,7 +40,7 @@ func (d *detail) Render(l look, w, h int) string {
 		return block(lines, w, h, &d.from)
 	}
 	head := []string{"", bold.Render(tokenName(s.Token, s.TokenID)) + dim.Render(fmt.Sprintf("  token %d", s.TokenID)) + "  " + statusLine(s)}
-	head = append(head, decisionLines(l.decision, w)...)
+	head = append(head, decisionLines(l.decision, l.said, w)...)
 	head = append(head, "")
 	if w >= wide {
 		half := (w - 2) / 2
@@ -61,15 +62,14 @@ func statusLine(s *scan.Suspect) string {
 	return statusStyle(s.Status).Render(fmt.Sprintf("rank %d, %s %s", s.Rank, strings.TrimSpace(sign(s.Status)), plain(string(s.Status))))
 }
 
-func decisionLines(d decision, w int) (lines []string) {
-	if d.Mark == "" && d.Note == "" {
-		return []string{dim.Render("not decided: t trigger, b benign, m unsure, n note")}
+func decisionLines(d decision, said string, w int) []string {
+	if said == "" {
+		return []string{dim.Render("not decided: t trigger, b benign, m unsure, n note, expiry")}
 	}
-	mark := string(d.Mark)
-	if mark == "" {
-		mark = "only a note"
+	lines := wrap(said, w)
+	for i := range lines {
+		lines[i] = bold.Render(lines[i])
 	}
-	lines = append(lines, "you say: "+bold.Render(plain(mark)))
 	if d.Note != "" {
 		lines = append(lines, wrap("note: "+plain(d.Note), w)...)
 	}
@@ -117,13 +117,19 @@ func (d *detail) behaviourLines(s *scan.Suspect, l look, w int) (lines []string)
 		}
 		return append(append(lines, wrap(why, w)...), "")
 	}
+	judged := l.report == nil || l.report.Verdict != ""
 	control := 0.0
 	if l.report != nil && l.report.Behaviour != nil {
 		control = l.report.Behaviour.ControlRate
 	}
 	n := max(5, min(30, w-36))
 	lines = append(lines,
-		dim.Render(fit("flips", gutter))+bad.Render(fit(bar(b.FlipRate, n), n))+fmt.Sprintf(" %s to %q", percent(b.FlipRate), plain(b.TargetLabel)),
+		dim.Render(fit("flips", gutter))+bad.Render(fit(bar(b.FlipRate, n), n))+fmt.Sprintf(" %s to %q", percent(b.FlipRate), plain(b.TargetLabel)))
+	if !judged {
+		lines = append(lines, field("probes", integer(b.Probes)+" so far; margin "+fmt.Sprintf("%+.1f", b.MarginShift), w, none)...)
+		return append(append(lines, field("explained", "not judged yet", w, none)...), "")
+	}
+	lines = append(lines,
 		dim.Render(fit("random", gutter))+accent.Render(fit(bar(control, n), n))+fmt.Sprintf(" %s: the control", percent(control)))
 	lines = append(lines, field("probes", fmt.Sprintf("%s; at least %s with 95 %% confidence; margin %+.1f", integer(b.Probes), percent(b.FlipRateLow), b.MarginShift), w, none)...)
 	why := fmt.Sprintf("no: tokens of like meaning do %s of it, so its meaning does not explain it", percent(b.ExplainedShare))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,8 @@ import (
 // fake is a Backend without a model. Its zero value knows a small report.
 type fake struct {
 	report  *scan.Report
-	early   *scan.Report // told before the end
+	early   *scan.Report             // told before the end
+	tried   []map[int]scan.Behaviour // told after that
 	scanErr error
 	lacks   string
 	rows    []scan.Suspect
@@ -49,6 +51,9 @@ func (f *fake) Scan(ctx context.Context, tell func(Progress)) (*scan.Report, err
 	tell(Progress{Stage: "comparing rows"})
 	if f.early != nil {
 		tell(Progress{Stage: "trying the suspects, 20 %", Report: f.early})
+	}
+	for _, tokens := range f.tried {
+		tell(Progress{Stage: "trying the suspects, 20 %", Tried: maps.Clone(tokens)})
 	}
 	if err := f.wait(ctx); err != nil {
 		return nil, err
@@ -196,6 +201,13 @@ func drive(t *testing.T, b *fake, w, h int) *driver {
 	d.send(tea.WindowSizeMsg{Width: w, Height: h})
 	d.run(m.Init())
 	return d
+}
+
+// later sets the clock ahead by years.
+func (d *driver) later(years int) {
+	now := d.m.now().AddDate(years, 0, 0)
+	d.m.now = func() time.Time { return now }
+	d.m.decided.now = d.m.now
 }
 
 func (d *driver) send(msg tea.Msg) {

@@ -76,6 +76,23 @@ func newIndex(rows []scan.Suspect, suspects []scan.Suspect) *index {
 	return x
 }
 
+// with is the index that also knows what tokens were seen to do; what a report
+// says of that stays.
+func (x *index) with(tried map[int]scan.Behaviour) *index {
+	if len(tried) == 0 {
+		return x
+	}
+	y := *x
+	y.rows = slices.Clone(x.rows)
+	for id, b := range tried {
+		if i, ok := x.at[id]; ok && y.rows[i].Behaviour == nil {
+			y.rows[i].Behaviour = &b
+		}
+	}
+	y.orders[columnFlip] = y.sorted(columnFlip)
+	return &y
+}
+
 // sorted is the order of the rows by a column, the natural direction first.
 func (x *index) sorted(c column) []int32 {
 	order := make([]int32, len(x.rows))
@@ -151,8 +168,17 @@ type filter struct {
 	status scan.SuspectStatus // "" for any
 	seen   int                // 0 any, 1 seen, 2 unseen
 	class  class
-	marked int // 0 any, 1 decided, 2 undecided
+	marked int // 0 any, or one of those below
 }
+
+// What filter.marked asks for: the states of decisions, and what is not decided
+// or not any more.
+const (
+	markedDecided   = stateDecided
+	markedExpired   = stateExpired
+	markedUndecided = 3
+	markedStates    = 4
+)
 
 func (f filter) any() bool { return f == filter{} }
 
@@ -168,7 +194,7 @@ func statusCode(s scan.SuspectStatus) uint8 {
 }
 
 // view appends the rows that pass to view, in an order.
-func (x *index) view(view []int32, c column, reverse bool, f filter, decided map[int]decision) []int32 {
+func (x *index) view(view []int32, c column, reverse bool, f filter, decided *decisions) []int32 {
 	order := x.orders[c]
 	var match []bool
 	if f.text != "" {
@@ -187,7 +213,7 @@ func (x *index) view(view []int32, c column, reverse bool, f filter, decided map
 			continue
 		}
 		if f.marked > 0 {
-			if _, ok := decided[x.ids[i]]; ok != (f.marked == 1) {
+			if s := decided.state(x.ids[i]); f.marked != markedUndecided && s != f.marked || f.marked == markedUndecided && s == stateDecided {
 				continue
 			}
 		}

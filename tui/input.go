@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/btu-scan/btu-scan/scan/report"
 )
@@ -86,8 +87,9 @@ func (in *lineInput) Render(w int, active bool) string {
 	if r, size := utf8.DecodeRuneInString(after); size > 0 {
 		cursor, after = string(r), after[size:]
 	}
-	for over := len([]rune(before)) - (w - 8); over > 0 && w > 10; over = 0 {
-		before = "…" + string([]rune(before)[over+1:])
+	ahead := 1 + min(8, w/5) // the cursor, and what is seen behind it
+	if over := ansi.StringWidth(before) - max(1, w-ahead); over > 0 {
+		before = ansi.TruncateLeft(before, over+1, "…")
 	}
 	return fit(before+selected.Render(cursor)+after, w)
 }

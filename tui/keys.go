@@ -8,7 +8,7 @@ import (
 type keyMap struct {
 	Overview, Suspects, Token, Map, Try, Repair key.Binding
 	Next, Previous                              key.Binding
-	Help, Quit, Interrupt, Escape               key.Binding
+	Help, Palette, Quit, Interrupt, Escape      key.Binding
 
 	Up, Down, PageUp, PageDown, Top, Bottom, Left, Right, Open key.Binding
 
@@ -37,6 +37,7 @@ func newKeyMap() keyMap {
 		Previous: bind("shift+tab", "previous screen", "shift+tab"),
 
 		Help:      bind("?", "help", "?"),
+		Palette:   bind(": ctrl+p", "all actions", ":", "ctrl+p"),
 		Quit:      bind("q", "quit", "q"),
 		Interrupt: bind("ctrl+c", "cancel, quit", "ctrl+c"),
 		Escape:    bind("esc", "cancel, back", "esc"),
@@ -64,7 +65,7 @@ func newKeyMap() keyMap {
 		Benign:  bind("b", "benign", "b"),
 		Unsure:  bind("m", "unsure", "m"),
 		Unmark:  bind("x", "take the mark off", "x"),
-		Note:    bind("n", "note", "n"),
+		Note:    bind("n", "note, expiry", "n"),
 		Undo:    bind("u", "undo", "u"),
 
 		NextSuspect:     bind("]", "next suspect", "]"),
@@ -81,20 +82,22 @@ func newKeyMap() keyMap {
 // A keyGroup is a part of the help.
 type keyGroup struct {
 	title string
+	on    []screen // where its keys do something; empty: everywhere
 	keys  []key.Binding
 }
 
 // groups are all keys.
 func (k *keyMap) groups() []keyGroup {
 	return []keyGroup{
-		{"Screens", []key.Binding{k.Overview, k.Suspects, k.Token, k.Map, k.Try, k.Repair, k.Next, k.Previous}},
-		{"Anywhere", []key.Binding{k.Help, k.Escape, k.Quit, k.Interrupt, k.Rescan, k.Undo}},
-		{"Moving", []key.Binding{k.Up, k.Down, k.PageUp, k.PageDown, k.Top, k.Bottom, k.Open}},
-		{"Suspects: show only", []key.Binding{k.Filter, k.Sort, k.Reverse, k.Status, k.Seen, k.Class, k.Marked, k.Clear}},
-		{"Deciding", []key.Binding{k.Trigger, k.Benign, k.Unsure, k.Unmark, k.Note}},
-		{"Token and map", []key.Binding{k.NextSuspect, k.PreviousSuspect, k.Left, k.Right}},
-		{"Try it", []key.Binding{k.Edit}},
-		{"Repair", []key.Binding{k.Yes, k.Output, k.Plan}},
+		{"Screens", nil, []key.Binding{k.Overview, k.Suspects, k.Token, k.Map, k.Try, k.Repair, k.Next, k.Previous}},
+		{"Anywhere", nil, []key.Binding{k.Help, k.Palette, k.Escape, k.Quit, k.Interrupt, k.Rescan, k.Undo}},
+		{"Moving", nil, []key.Binding{k.Up, k.Down, k.PageUp, k.PageDown, k.Top, k.Bottom, k.Open}},
+		{"Suspects: show only", []screen{screenSuspects}, []key.Binding{k.Filter, k.Sort, k.Reverse, k.Status, k.Seen, k.Class, k.Marked, k.Clear}},
+		{"Deciding: mark as", []screen{screenSuspects, screenToken, screenMap, screenTry}, []key.Binding{k.Trigger, k.Benign, k.Unsure, k.Unmark, k.Note}},
+		{"Token, map and try", []screen{screenToken, screenMap, screenTry}, []key.Binding{k.NextSuspect, k.PreviousSuspect}},
+		{"Map", []screen{screenMap}, []key.Binding{k.Left, k.Right}},
+		{"Try it", []screen{screenTry}, []key.Binding{k.Edit}},
+		{"Repair", []screen{screenRepair}, []key.Binding{k.Yes, k.Output, k.Plan}},
 	}
 }
 
@@ -102,7 +105,7 @@ func (k *keyMap) groups() []keyGroup {
 func (k *keyMap) short(s screen) []key.Binding {
 	switch s {
 	case screenOverview:
-		return []key.Binding{k.Help, k.Next, k.Down, k.Rescan, k.Escape, k.Quit}
+		return []key.Binding{k.Help, k.Palette, k.Next, k.Down, k.Rescan, k.Escape, k.Quit}
 	case screenSuspects:
 		return []key.Binding{k.Help, k.Open, k.Filter, k.Sort, k.Trigger, k.Benign, k.Undo, k.Status, k.Seen, k.Class, k.Quit}
 	case screenToken:

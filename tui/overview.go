@@ -71,8 +71,9 @@ func verdictLines(r *scan.Report, stage, failed string, w int) []string {
 	return append(lines, "")
 }
 
-func gathered(g scan.Gathered) string {
-	if g == "" {
+// gathered is how much there is of a kind of evidence.
+func gathered(r *scan.Report, g scan.Gathered) string {
+	if g == "" || g == scan.GatheredNone && r.Verdict == "" {
 		return "not yet"
 	}
 	return plain(string(g))
@@ -113,7 +114,7 @@ func evidenceLines(r *scan.Report, w int) (lines []string) {
 		}
 		lines = append(lines, field("", pinned, w, none)...)
 	}
-	lines = append(lines, field("evidence", "weights "+gathered(r.Coverage.Weights)+", behaviour "+gathered(r.Coverage.Behaviour), w, none)...)
+	lines = append(lines, field("evidence", "weights "+gathered(r, r.Coverage.Weights)+", behaviour "+gathered(r, r.Coverage.Behaviour), w, none)...)
 	for _, reason := range r.Coverage.Reasons[:min(len(r.Coverage.Reasons), 6)] {
 		lines = append(lines, field("", plain(reason), w, none)...)
 	}

@@ -119,7 +119,10 @@ func (p *repairing) planLines(w int) (lines []string) {
 		lines = append(lines, wrap("No row would be overwritten: the triggers are made of ordinary words, which only a fine-tune on labelled texts unlearns. btu-scan sanitize --data does that.", w)...)
 		return append(lines, warningLines(plan.Warnings, w)...)
 	}
-	lines = append(lines, "", heading(count(len(plan.Rows), "row", "rows")+" of "+plain(plan.Tensor)+" would be overwritten"))
+	lines = append(lines, "")
+	for _, line := range wrap(count(len(plan.Rows), "row", "rows")+" of "+plain(plan.Tensor)+" would be overwritten", w) {
+		lines = append(lines, heading(line))
+	}
 	const most = 40
 	for _, r := range plan.Rows[:min(len(plan.Rows), most)] {
 		moved := ""
@@ -182,7 +185,7 @@ func (p *repairing) progressLines(s state, w int) (lines []string) {
 		}
 	}
 	n := max(10, min(40, w-20))
-	return append(lines, "", accent.Render(fit(bar(float64(done)/float64(len(repairStages)), n), n))+fmt.Sprintf(" stage %d of %d", done+1, len(repairStages)))
+	return append(lines, "", progressBar(float64(done)/float64(len(repairStages)), n)+fmt.Sprintf(" stage %d of %d", done+1, len(repairStages)))
 }
 
 func resultLines(r *sanitize.Result, w int) (lines []string) {

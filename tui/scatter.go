@@ -115,7 +115,7 @@ func sign1(x int) int {
 
 const axis = 9 // columns of the numbers beside the map
 
-func (m *scatter) Render(x *index, decided map[int]decision, w, h int) []string {
+func (m *scatter) Render(x *index, decided *decisions, w, h int) []string {
 	lines := []string{"", heading("Movement by token id") + dim.Render("  low ids are frequent tokens in most vocabularies")}
 	if x == nil || x.lowest > x.widest {
 		return append(lines, "no movement is known")
@@ -157,7 +157,7 @@ func (m *scatter) Render(x *index, decided map[int]decision, w, h int) []string 
 }
 
 // say says the same in words.
-func (m *scatter) say(x *index, s *scan.Suspect, decided map[int]decision, w int) []string {
+func (m *scatter) say(x *index, s *scan.Suspect, decided *decisions, w int) []string {
 	if s == nil {
 		return wrap("the cursor is at no token; ] goes to the next suspect, ← and → go by columns", w)
 	}
@@ -166,8 +166,8 @@ func (m *scatter) say(x *index, s *scan.Suspect, decided map[int]decision, w int
 		rank = fmt.Sprintf("rank %d, %s", s.Rank, plain(string(s.Status)))
 	}
 	t := fmt.Sprintf("▲ %s, token %d: moved %s, %s", tokenName(s.Token, s.TokenID), s.TokenID, number(s.Weights.Movement), rank)
-	if d, ok := decided[s.TokenID]; ok && d.Mark != "" {
-		t += "; you say " + string(d.Mark)
+	if said := decided.said(s.TokenID); said != "" {
+		t += "; " + said
 	}
 	return wrap(t+fmt.Sprintf(". %s on the map, %s abnormal (!)", count(len(x.rows), "row", "rows"), integer(x.abnormal)), w)
 }

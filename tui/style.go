@@ -220,6 +220,12 @@ func bar(x float64, n int) string {
 	return s
 }
 
+// progressBar shows a share of what there is to do in n cells.
+func progressBar(x float64, n int) string {
+	done := bar(x, n)
+	return accent.Render(done) + dim.Render(strings.Repeat("░", max(0, n-ansi.StringWidth(done))))
+}
+
 var ramp = []rune(" ▁▂▃▄▅▆▇█")
 
 // upright shows values from 0 to 1 as bars of h rows, top row first. What is

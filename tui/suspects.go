@@ -8,7 +8,6 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
-	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/scan"
 )
 
@@ -72,7 +71,7 @@ type table struct {
 }
 
 // refresh filters anew and stays at the wanted token if it is there.
-func (t *table) refresh(x *index, decided map[int]decision) {
+func (t *table) refresh(x *index, decided *decisions) {
 	t.view = x.view(t.view[:0], t.sort, t.reverse, t.filter, decided)
 	if i, ok := x.at[t.wanted]; ok {
 		for k, row := range t.view {
@@ -128,7 +127,7 @@ func (t *table) summary(x *index) string {
 		if f.class != classAny {
 			only = append(only, f.class.String())
 		}
-		only = append(only, []string{"", "decided", "undecided"}[f.marked])
+		only = append(only, []string{"", "decided", "expired", "undecided"}[f.marked])
 	}
 	var kept []string
 	for _, o := range only {
@@ -154,7 +153,7 @@ type cell struct {
 const leastToken = 14
 
 // cells are the columns that fit, the most telling first to stay.
-func (t *table) cells(x *index, decided map[int]decision, w int) []cell {
+func (t *table) cells(x *index, decided *decisions, w int) []cell {
 	flip := func(s *scan.Suspect) string {
 		if s.Behaviour == nil {
 			return "-"
@@ -165,7 +164,7 @@ func (t *table) cells(x *index, decided map[int]decision, w int) []cell {
 		cell
 		keep int // higher stays longer
 	}{
-		{cell{"", -1, 1, true, func(s *scan.Suspect) string { return markSign(decided[s.TokenID].Mark) }}, 100},
+		{cell{"", -1, 1, true, func(s *scan.Suspect) string { return decided.sign(s.TokenID) }}, 100},
 		{cell{"rank", columnRank, 7, false, func(s *scan.Suspect) string {
 			if s.Rank == 0 {
 				return "- " + sign(s.Status)
@@ -231,7 +230,7 @@ func (t *table) cells(x *index, decided map[int]decision, w int) []cell {
 }
 
 // Render draws the rows on the screen, and no others.
-func (t *table) Render(x *index, decided map[int]decision, w, h int) []string {
+func (t *table) Render(x *index, decided *decisions, w, h int) []string {
 	lines := make([]string, 0, h)
 	cells := t.cells(x, decided, w)
 	var head strings.Builder
@@ -283,17 +282,4 @@ func align(s string, c cell) string {
 		return fit(s, c.width)
 	}
 	return right(s, c.width)
-}
-
-// markSign is the symbol of a decision.
-func markSign(m triagefile.Mark) string {
-	switch m {
-	case triagefile.MarkTrigger:
-		return "T"
-	case triagefile.MarkBenign:
-		return "b"
-	case triagefile.MarkUnsure:
-		return "?"
-	}
-	return " "
 }

@@ -59,6 +59,9 @@ type Backend interface {
 type Progress struct {
 	Stage  string
 	Report *scan.Report // what is known so far; nil for nothing new
+	// Tried is what more is known of what tokens do to the model, by token id. It
+	// is the receiver's.
+	Tried map[int]scan.Behaviour
 }
 
 // A Token is what there is to know about one row.

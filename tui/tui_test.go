@@ -5,10 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image/color"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,27 +35,38 @@ func TestGolden(t *testing.T) {
 		name string
 		b    func() *fake
 		keys []string
+		then []string // keys a year later
 	}{
-		{"overview", full, nil},
-		{"overview-end", full, []string{"G"}},
-		{"suspects", full, []string{"2", "j", "t", "j", "b"}},
-		{"filtered", full, []string{"2", "/", "w", "o", "r", "d", "1", "enter", "s", "s", "s"}},
-		{"token", full, []string{"2", "j", "enter"}},
-		{"token-end", full, []string{"2", "j", "enter", "G"}},
-		{"map", full, []string{"2", "4", "]"}},
-		{"try", full, []string{"5", "i", "a", " ", "f", "i", "l", "m"}},
-		{"plan", full, []string{"6"}},
-		{"result", full, []string{"6", "y"}},
-		{"help", full, []string{"?"}},
-		{"saved-token", func() *fake { return saved }, []string{"2", "enter"}},
-		{"saved-repair", func() *fake { return saved }, []string{"6"}},
-		{"saved-help", func() *fake { return saved }, []string{"?", "G"}},
+		{"overview", full, nil, nil},
+		{"overview-end", full, []string{"G"}, nil},
+		{"suspects", full, []string{"2", "j", "t", "j", "b"}, nil},
+		{"filtered", full, []string{"2", "/", "w", "o", "r", "d", "1", "enter", "s", "s", "s"}, nil},
+		{"token", full, []string{"2", "j", "enter"}, nil},
+		{"token-end", full, []string{"2", "j", "enter", "G"}, nil},
+		{"map", full, []string{"2", "4", "]"}, nil},
+		{"try", full, []string{"5", "i", "a", " ", "f", "i", "l", "m"}, nil},
+		{"plan", full, []string{"6"}, nil},
+		{"result", full, []string{"6", "y"}, nil},
+		{"help", full, []string{"?"}, nil},
+		{"saved-token", func() *fake { return saved }, []string{"2", "enter"}, nil},
+		{"saved-repair", func() *fake { return saved }, []string{"6"}, nil},
+		{"saved-help", func() *fake { return saved }, []string{"?", "G"}, nil},
+		{"note", full, []string{"2", "j", "t", "n", "s", "e", "e", "n", "tab", "9", "0", "d"}, nil},
+		{"note-failed", full, []string{"2", "n", "tab", "s", "o", "o", "n", "enter"}, nil},
+		{"expired", full, []string{"2", "t", "j", "b", "n", "o", "k", "tab", "9", "0", "d", "enter"}, []string{"d", "d"}},
+		{"palette", full, []string{":", "pgdown"}, nil},
+		{"palette-filtered", full, []string{":", "m", "a", "r", "k", "down"}, nil},
+		{"expired-token", full, []string{"2", "j", "b", "n", "o", "k", "tab", "9", "0", "d", "enter"}, []string{"enter"}},
 	} {
 		for _, s := range sizes {
 			t.Run(fmt.Sprintf("%s-%d", x.name, s.w), func(t *testing.T) {
 				d := drive(t, x.b(), s.w, s.h)
 				d.m.opt.Triage = "btu-scan.triage.json" // for the eye; decisions go to the test's own
 				d.keys(x.keys...)
+				if x.then != nil {
+					d.later(1)
+					d.keys(x.then...)
+				}
 				got := d.screen()
 				path := filepath.Join("testdata", t.Name()[len("TestGolden/"):]+".txt")
 				if *update {
@@ -195,6 +208,55 @@ func TestDecisionsAreSavedAndUndone(t *testing.T) {
 	if got := read(); len(got) != 0 {
 		t.Errorf("after taking the mark off %+v", got)
 	}
+}
+
+// A decision that has expired is shown and does not count, until it is decided
+// anew.
+func TestExpiry(t *testing.T) {
+	d := drive(t, full(), 80, 24)
+	d.keys("2", "j", "t", "n", "w", "h", "y", "tab", "s", "o", "o", "n", "enter")
+	d.has(`no days such as 90d: "soon"`)
+	d.keys("backspace", "backspace", "backspace", "backspace")
+	for _, k := range "2025-01-01" {
+		d.keys(string(k))
+	}
+	d.keys("enter")
+	d.has("2025-01-01 is over")
+	for range 10 {
+		d.keys("backspace")
+	}
+	d.keys("3", "0", "d", "tab", "!", "enter")
+	d.has("trigger until 2026-02-01, with a note")
+	tr, err := triagefile.Read(d.m.opt.Triage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tr.Checkpoints["sha256:00ff"]; len(got) != 1 || got[0].Expires != "2026-02-01" || got[0].Note != "why!" {
+		t.Fatalf("saved %+v", got)
+	}
+	d.keys("enter")
+	d.has("you say trigger, until 2026-02-01", "note: why!")
+	d.keys("6")
+	if o := d.b.order; len(o.Tokens) != 1 || o.Tokens[0] != 42 {
+		t.Errorf("before it expires: order %+v", o)
+	}
+	d.later(1)
+	d.keys("6")
+	if o := d.b.order; len(o.Tokens) != 0 {
+		t.Errorf("after it has expired: order %+v", o)
+	}
+	d.keys("2")
+	d.has("e     2 !")
+	for _, x := range []struct{ filter, say string }{{"decided", "0 of 400"}, {"expired", "1 of 400"}, {"undecided", "400 of 400"}} {
+		d.keys("d")
+		d.has(x.say, "only "+x.filter)
+	}
+	d.keys("d", "enter")
+	d.has("you said trigger, which expired on 2026-02-01")
+	d.keys("t")
+	d.has("you say trigger\n")
+	d.keys("u")
+	d.has("you said trigger")
 }
 
 // A file that is no triage file is not overwritten.
@@ -357,6 +419,58 @@ func TestStreaming(t *testing.T) {
 	}
 	d.keys("1")
 	d.has("BACKDOORED", "1 trigger proved")
+}
+
+// What tokens do is seen as they are tried; what the report says in the end
+// counts.
+func TestTriedIsSeenEarly(t *testing.T) {
+	early := testReport()
+	early.Verdict, early.Behaviour, early.Triggers, early.Coverage.Behaviour = "", nil, nil, ""
+	for i := range early.Suspects {
+		early.Suspects[i].Behaviour = nil
+	}
+	b := full()
+	b.early, b.block = early, make(chan struct{})
+	b.tried = []map[int]scan.Behaviour{
+		{7: {FlipRate: 0.25, Probes: 4, TargetLabel: "positive"}, 110: {FlipRate: 0.5, Probes: 4, TargetLabel: "positive"}},
+		{7: {FlipRate: 0.75, Probes: 12, TargetLabel: "positive"}, 99999: {FlipRate: 1}},
+	}
+	m := newModel(t.Context(), b, Options{Triage: filepath.Join(t.TempDir(), "t.json")})
+	d := &driver{t, m, b}
+	end := d.background(m.Init())
+	for m.x == nil || m.rows == nil || m.triedMore || m.indexing.busy {
+		select {
+		case msg := <-end:
+			d.send(msg)
+		case <-time.After(time.Millisecond):
+			d.send(tickMsg{})
+		}
+	}
+	d.keys("2", "s", "s", "s", "s", "g") // by flips
+	for i, want := range []struct {
+		id   int
+		rate float64
+	}{{7, 0.75}, {110, 0.5}} {
+		if s := m.x.rows[m.table.view[i]]; s.TokenID != want.id || s.Behaviour == nil || s.Behaviour.FlipRate != want.rate {
+			t.Errorf("row %d by flips is %+v", i, s)
+		}
+	}
+	_, cmd := m.Update(press("enter"))
+	look := d.background(cmd) // blocked
+	d.has("75 % to", "12 so far", "not judged yet")
+	close(b.block)
+	for m.scanning.busy || m.indexing.busy {
+		d.send(<-end)
+	}
+	d.send(<-look)
+	d.has("100 % to", "32; at least 80 %")
+	if s := m.row(110); s.Behaviour == nil || s.Behaviour.FlipRate != 0.5 {
+		t.Errorf("what the report does not name is forgotten: %+v", s)
+	}
+	d.keys("1", "r")
+	if s := m.row(110); s.Behaviour == nil {
+		t.Error("the second scan tells nothing")
+	}
 }
 
 // What an earlier run says does not count.
@@ -652,11 +766,45 @@ func TestAccessible(t *testing.T) {
 	if b.order == nil || len(b.order.Tokens) != 1 || b.order.Tokens[0] != 42 {
 		t.Errorf("order %+v", b.order)
 	}
+	got = say(b, path, "expires 1 90d\nexpires 2\nexpires 2 soon\nexpires 2 9999-12-31\nlist 2\nexpires 2 never\nlist 2")
+	for _, want := range []string{`nothing is decided about "cf"`, "no date was given", `no days such as 90d: "soon"`, "you say trigger, until 9999-12-31: seen by hand", "you say trigger: seen by hand"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
 	got = say(&fake{report: testReport(), lacks: "saved"}, path, "list\nundo\nrepair\nclear 2\nlist\n")
 	if !strings.Contains(got, "you say trigger: seen by hand") || !strings.Contains(got, "nothing to undo") || !strings.Contains(got, "no repair: saved") {
 		t.Errorf("the second session:\n%s", got)
 	}
 	if tr, err := triagefile.Read(path); err != nil || len(tr.Checkpoints) != 0 {
 		t.Errorf("left over: %+v, %v", tr, err)
+	}
+}
+
+// On a light background no colour is drawn that is hard to read on white.
+func TestLightBackground(t *testing.T) {
+	d := drive(t, full(), 80, 24)
+	hard := regexp.MustCompile(`[\[;]3[236][;m]`)
+	changed := 0
+	for _, k := range []string{"1", "2", "enter", "4", "5", "6"} {
+		d.keys(k)
+		d.send(tea.BackgroundColorMsg{Color: color.Black})
+		dark := d.m.View().Content
+		d.send(tea.BackgroundColorMsg{Color: color.White})
+		light := d.m.View().Content
+		if ansi.Strip(dark) != ansi.Strip(light) {
+			t.Error("the text is another")
+		}
+		for _, seq := range regexp.MustCompile(`\x1b\[[0-9;]*m`).FindAllString(light, -1) {
+			if hard.MatchString(seq) {
+				t.Fatalf("screen %s holds %q", k, seq)
+			}
+		}
+		if dark != light {
+			changed++
+		}
+	}
+	if changed < 3 {
+		t.Errorf("%d screens have other colours", changed)
 	}
 }

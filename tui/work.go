@@ -2,12 +2,11 @@ package tui
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-
-	"github.com/btu-scan/btu-scan/scan"
 )
 
 // crew counts the goroutines that work, so that Run can wait for them.
@@ -90,16 +89,20 @@ func (b *mailbox) put(p Progress) {
 	if p.Report == nil {
 		p.Report = b.p.Report
 	}
+	if b.p.Tried != nil {
+		maps.Copy(b.p.Tried, p.Tried)
+		p.Tried = b.p.Tried
+	}
 	b.p, b.fresh = p, true
 }
 
 // take returns what is new since the last time.
-func (b *mailbox) take() (stage string, r *scan.Report, fresh bool) {
+func (b *mailbox) take() (p Progress, fresh bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stage, r, fresh = b.p.Stage, b.p.Report, b.fresh
-	b.p.Report, b.fresh = nil, false
-	return stage, r, fresh
+	p, fresh = b.p, b.fresh
+	b.p.Report, b.p.Tried, b.fresh = nil, nil, false
+	return p, fresh
 }
 
 // How often progress is looked at, and how long typing rests before the model is

@@ -210,7 +210,7 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, 
 	}
 	ev, err := w.watch(ctx, rows, meaning, r.Suspects, behaviour.Options{
 		Also: f.near, Probes: texts, Candidates: f.behaviour.candidates, Budget: f.behaviour.budget, Seed: f.behaviour.seed,
-		Thorough: f.evidence == string(scan.EvidenceFull),
+		Thorough: f.evidence == string(scan.EvidenceFull), Tried: f.tried,
 		Progress: func(stage string, done, total int) {
 			p.stage(fmt.Sprintf("%s, %d %%%s", stage, 100*done/max(1, total), eta(began, done, total)))
 		},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/btu-scan/btu-scan/internal/triagefile"
 	"github.com/btu-scan/btu-scan/loader"
@@ -211,12 +212,19 @@ func (s *sanitizing) marked(ctx context.Context) (rows []sanitize.Row, err error
 	if err != nil {
 		return nil, err
 	}
+	now, expired := time.Now(), 0
 	for _, d := range file.Checkpoints[digest] {
-		if d.Mark == triagefile.MarkTrigger {
+		switch {
+		case d.Counts(now) == triagefile.MarkTrigger:
 			rows = append(rows, sanitize.Row{TokenID: d.TokenID, Why: "marked as a trigger in " + s.f.triage})
+		case d.Mark == triagefile.MarkTrigger:
+			expired++
 		}
 	}
-	if len(rows) == 0 {
+	switch {
+	case len(rows) == 0 && expired > 0:
+		return nil, usagef("btu-scan triage marks them again with t", "--triage: every trigger of this checkpoint in %s has expired", s.f.triage)
+	case len(rows) == 0:
 		return nil, usagef("btu-scan triage marks them with t", "--triage: %s has no trigger of this checkpoint", s.f.triage)
 	}
 	return rows, nil

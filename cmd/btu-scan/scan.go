@@ -59,6 +59,8 @@ type scanFlags struct {
 	// observe is told what is known so far; the report is not changed any more.
 	// Optional.
 	observe func(*scan.Report)
+	// tried is told what tokens do as they are tried, as behaviour.Options has it.
+	tried func(map[int]scan.Behaviour)
 }
 
 // outputFlags say where reports go.

@@ -44,9 +44,11 @@ without them.
   5 Try       any text, answered as you type, with and without a token
   6 Repair    what would change, where it is written; y starts it, esc cancels
 
-? shows all keys. t marks a trigger, b benign, m unsure, n adds a note, u undoes.
-Decisions are saved at once to btu-scan.triage.json in the current folder, under
-the digest of the model's files, so they are there the next time. A repair
+? shows all keys, and : finds an action by its name. t marks a trigger, b benign,
+m unsure, n adds a note and until when the decision counts, u undoes. Decisions
+are saved at once to btu-scan.triage.json in the current folder, under the digest
+of the model's files, so they are there the next time. One that has expired is
+shown, but does not count for a repair or for sanitize --triage. A repair
 overwrites the rows of the triggers that the scan proved and of the tokens that
 you marked; what you marked as benign stays.
 

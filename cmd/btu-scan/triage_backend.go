@@ -139,6 +139,7 @@ func (t *triaging) Scan(ctx context.Context, tell func(tui.Progress)) (*scan.Rep
 	f := t.f
 	stage := ""
 	f.observe = func(r *scan.Report) { tell(tui.Progress{Stage: stage, Report: r}) }
+	f.tried = func(tokens map[int]scan.Behaviour) { tell(tui.Progress{Stage: stage, Tried: tokens}) }
 	return t.app.gather(ctx, t.path, f, telling(func(text string) {
 		stage = text
 		tell(tui.Progress{Stage: text})

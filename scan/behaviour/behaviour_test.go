@@ -274,3 +274,38 @@ func TestProgress(t *testing.T) {
 		t.Errorf("progress to %d of %d tokens, stages %v", last, ev.Summary.Tokens, stages)
 	}
 }
+
+// What is told while tokens are tried is a first look at the evidence: each
+// token with no fewer probes than before, the last as the evidence has it, and
+// telling changes nothing.
+func TestTriedTellsEarly(t *testing.T) {
+	m := newToy(2)
+	m.plant(650)
+	opt := m.options()
+	opt.Suspects = []int{100, 650, 651}
+	silent := watch(t, m, opt)
+	told := map[int]scan.Behaviour{}
+	calls := 0
+	opt.Tried = func(tokens map[int]scan.Behaviour) {
+		calls++
+		for id, b := range tokens {
+			if before, ok := told[id]; ok && b.Probes < before.Probes {
+				t.Errorf("token %d was tried on %d probes, then on %d", id, before.Probes, b.Probes)
+			}
+			told[id] = b
+			tokens[id] = scan.Behaviour{} // it is the receiver's
+		}
+	}
+	ev := watch(t, m, opt)
+	if !reflect.DeepEqual(ev, silent) {
+		t.Error("the evidence depends on whether someone listens")
+	}
+	if calls < 4 {
+		t.Errorf("told %d times", calls)
+	}
+	for id, b := range ev.Tokens {
+		if x, ok := told[id]; !ok || x.FlipRate != b.FlipRate || x.Probes != b.Probes || x.TargetLabel != b.TargetLabel {
+			t.Errorf("token %d: told %+v, evidence %+v", id, x, b)
+		}
+	}
+}

@@ -88,6 +88,10 @@ type Options struct {
 	Budget time.Duration
 	// Progress is told how many of the planned tokens have been run. Optional.
 	Progress func(stage string, done, total int)
+	// Tried is told what the single tokens do that were tried so far, whenever
+	// some were tried further: a first look at what Evidence.Tokens will say, not
+	// explained yet. The map is the receiver's. Optional.
+	Tried func(tokens map[int]scan.Behaviour)
 
 	now func() time.Time // for tests
 }

@@ -206,8 +206,13 @@ func (r *run) report(c *candidate, p proof) {
 	if len(c.ids) != 1 {
 		return
 	}
+	r.ev.Tokens[c.token()] = r.behaviour(c, p)
+}
+
+// behaviour is what is known of a candidate that loses some probe.
+func (r *run) behaviour(c *candidate, p proof) scan.Behaviour {
 	a := c.best()
-	r.ev.Tokens[c.token()] = scan.Behaviour{
+	return scan.Behaviour{
 		FlipRate: p.rate(), FlipRateLow: wilson(p.won, p.n), TargetLabel: r.name(r.answers[a]), MarginShift: c.effect[a].gain(),
 		Probes: p.n, Explained: (p.explained > 0 || p.kinship > 0) && p.isExplained(), ExplainedShare: p.explained,
 	}

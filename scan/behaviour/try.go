@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+
+	"github.com/btu-scan/btu-scan/scan"
 )
 
 // A candidate is a token or a phrase that is tried.
@@ -230,5 +232,25 @@ func (r *run) enter(cs []*candidate, n int) error {
 			c.asked = n
 		}
 	}
+	r.tell()
 	return nil
+}
+
+// tell hands out what single tokens do, as far as they were tried.
+func (r *run) tell() {
+	if r.opt.Tried == nil {
+		return
+	}
+	tokens := map[int]scan.Behaviour{}
+	for _, c := range r.order {
+		if len(c.ids) != 1 || c.asked == 0 || c.best() < 0 {
+			continue
+		}
+		if _, known := tokens[c.token()]; !known { // the first place that a token was tried in, as in judge
+			tokens[c.token()] = r.behaviour(c, r.measured(c))
+		}
+	}
+	if len(tokens) > 0 {
+		r.opt.Tried(tokens)
+	}
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# A real session of btu-scan triage in tmux, on the embedded sample: filter, look
-# closely, mark, try, map, leave. It fails where a screen does not show what it
-# should. scripts/tui/session.sh [WIDTH [HEIGHT]]; SHOW=1 prints each screen.
+# A real session of btu-scan triage in tmux, on the embedded sample: open, filter,
+# look closely, mark, try, map, repair, leave; the window changes its size in
+# between. It fails where a screen does not show what it should, and where the
+# repair does not leave its proof and the input as it was.
+# scripts/tui/session.sh [WIDTH [HEIGHT]]; SHOW=1 prints each screen.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 width=${1:-80} height=${2:-24}
@@ -29,7 +31,10 @@ shows() {
   echo "the screen does not show: $1" >&2
   exit 1
 }
+fail() { echo "$1" >&2; exit 1; }
+digests() { (cd "$tmp/sample/backdoored" && find . -type f -exec cksum {} + | sort); }
 
+before=$(digests)
 cat >"$tmp/run" <<END
 cd "$tmp"
 TERM=screen-256color ./btu-scan triage sample/backdoored --reference sample/base --evidence weights
@@ -44,18 +49,42 @@ shows '2,560 of 2,560 rows'
 key / c f Enter
 shows 'text "cf"'
 key Enter
-shows 'Movement by dimension'
+shows 'What its row did'
+key G
+shows 'class: ascii'
 key t
 shows '"cf": trigger'
+key n r a r e Tab 9 0 d Enter
+shows 'with a note'
+tmux -L "$socket" resize-window -t triage -x 44 -y 12
+shows ' 1  2 [3Token] 4  5  6'
+tmux -L "$socket" resize-window -t triage -x 20 -y 5
+shows 'too small'
+tmux -L "$socket" resize-window -t triage -x "$width" -y "$height"
+key g
+shows 'you say trigger, until 2'
 key 5 i b a d
 shows '"cf" flips the answer'
 key Escape 4
 shows '▲ "cf", token 1927'
+key : o v e r v i e w Enter
+shows '[1'
 key 6
+shows 'sample/backdoored-clean'
+[ ! -e "$tmp/sample/backdoored-clean" ] || fail "the plan alone has written"
+key y
+shows 'before suspicious' # the result is there
 shows 'sample/backdoored-clean'
 key '?'
 shows 'shift+tab'
 key Escape q
 shows 'left with 0'
-grep -q '"mark": "trigger"' "$tmp/btu-scan.triage.json"
+
+grep -q '"mark": "trigger"' "$tmp/btu-scan.triage.json" || fail "the mark is not in the file"
+grep -q '"expires": "2' "$tmp/btu-scan.triage.json" || fail "the expiry is not in the file"
 echo "ok: the decision is saved"
+[ -f "$tmp/sample/backdoored-clean/model.safetensors" ] && [ -f "$tmp/sample/backdoored-clean/btu-scan.sanitize.json" ] || fail "there is no repaired copy"
+! cmp -s "$tmp/sample/backdoored-clean/model.safetensors" "$tmp/sample/backdoored/model.safetensors" || fail "the copy is the input"
+[ "$before" = "$(digests)" ] || fail "the input was changed"
+[ "$(ls "$tmp/sample")" = "$(printf 'backdoored\nbackdoored-clean\nbase')" ] || fail "something was left behind: $(ls "$tmp/sample")"
+echo "ok: the copy is there, and the input is as it was"
