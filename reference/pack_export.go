@@ -234,4 +234,3 @@ func tick(now *Progress, progress func(Progress)) io.Writer {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
-
