@@ -74,9 +74,8 @@ func (s *Store) manifest(ctx context.Context, found Found, revision string, opt 
 	}
 	pin, pinned := lock.find(found.ID)
 	if pinned {
-		if diff := pin.compare(m.Entry); diff != nil {
-			diff.Folder = found.Path
-			return nil, withHint(diff, "restore the pinned files, or pin these if the change is wanted; a pack holds one form of the weights")
+		if err := samePacked(pin, m.Entry, found.Path); err != nil {
+			return nil, err
 		}
 	}
 	if m.Commit == "" && pinned {
@@ -97,6 +96,23 @@ func (s *Store) manifest(ctx context.Context, found Found, revision string, opt 
 		m.Revision = revision
 	}
 	return m, m.check(s.maxBytes())
+}
+
+// samePacked says whether a pack of e, of the files of folder, would pass the
+// check of the pin.
+func samePacked(pin, e Entry, folder string) error {
+	diff := pin.compare(e)
+	if diff == nil {
+		return nil
+	}
+	diff.Folder = folder
+	for _, name := range diff.Missing {
+		if regular(filepath.Join(folder, name)) && len(diff.Differs) == 0 {
+			return withHint(fmt.Errorf("the pin of %s names %s, which a pack does not carry", quote(e.ID), quote(name)),
+				"pin a folder that holds one form of the weights alone, as btu-scan reference pull makes it")
+		}
+	}
+	return diff
 }
 
 // packFiles lists the files of a folder that Pull would fetch.

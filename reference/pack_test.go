@@ -164,6 +164,15 @@ func TestExportFromFolder(t *testing.T) {
 	if _, err := s.Export(t.Context(), "org/base", "", io.Discard, ExportOptions{Commit: commitB}); err == nil {
 		t.Error("a commit that is not the pin's was taken")
 	}
+	// A pin of both forms of the weights is one that no pack satisfies.
+	folder := filepath.Join(dir, "org", "base")
+	write(t, filepath.Join(folder, "pytorch_model.bin"), tensors(1))
+	if _, err := s.Pin(t.Context(), Found{ID: "org/base", Path: folder, Commit: commitA}, PinOptions{Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Export(t.Context(), "org/base", "", io.Discard, ExportOptions{}); err == nil || !strings.Contains(err.Error(), "pytorch_model.bin\", which a pack does not carry") {
+		t.Errorf("two forms pinned: %v", err)
+	}
 	write(t, filepath.Join(dir, "org", "base", "model.safetensors"), tensors(2))
 	if _, err := s.Export(t.Context(), "org/base", "", io.Discard, ExportOptions{}); !errors.Is(err, ErrPinMismatch) {
 		t.Errorf("tampered: %v", err)
@@ -368,41 +377,44 @@ func TestImportHostile(t *testing.T) {
 		"revision that is a commit": {with(func(m *manifest) { m.Revision = commitB }), "no revision"},
 		"no files":                  {with(func(m *manifest) { m.Files = nil }), "no files"},
 		"no weights":                {with(func(m *manifest) { delete(m.Files, "model.safetensors") }), "no weights"},
-		"weights of another name":   {with(func(m *manifest) { delete(m.Files, "model.safetensors"); m.Files["x.bin"] = PinnedFile{sha256hex(side), 1} }), "0 forms"},
-		"two forms of weights":      {named("pytorch_model.bin"), "2 forms"},
-		"code":                      {named("modeling.py"), "belongs to no reference"},
-		"more weights":              {named("adapter.safetensors"), "belongs to no reference"},
-		"path out":                  {named("../model.py"), "file name"},
-		"absolute path":             {named("/etc/passwd"), "file name"},
-		"folder":                    {named("a/config.json"), "file name"},
-		"backslash":                 {named(`..\x`), "file name"},
-		"no name":                   {named(""), "file name"},
-		"negative size":             {sized("config.json", -1), "size or digest"},
-		"huge side file":            {sized("config.json", maxSideFile+1), "the limit is"},
-		"huge weights":              {sized("model.safetensors", 1<<62), "the files have over"},
-		"sizes that overflow":       {with(func(m *manifest) { *m = *overflowing() }), "the files have over"},
-		"no digest":                 {with(func(m *manifest) { m.Files["config.json"] = PinnedFile{"", 1} }), "size or digest"},
-		"another size":              {sized("config.json", int64(len(side)+1)), "not the header of config.json"},
-		"another digest":            {with(func(m *manifest) { m.Files["config.json"] = PinnedFile{sha256hex(weights), int64(len(side))} }), "the SHA-256 of config.json"},
-		"another order":             {forge(good(), files[1], files[0]), "not the header of config.json"},
-		"one member too few":        {forge(good(), files[0]), "not the header of model.safetensors"},
-		"one member too many":       {forge(good(), append(slices.Clone(files), member{"x.py", side})...), "data after the last file"},
-		"a member between":          {forge(good(), files[0], member{"x.py", side}, files[1]), "not the header of model.safetensors"},
-		"flipped data":              {flip(starts("config.json") + packBlock), "the SHA-256 of config.json"},
-		"flipped owner":             {flip(starts("config.json") + 108), "not the header of config.json"},
-		"a symlink":                 {replace(whole, starts("config.json")+156, "2"), "not the header of config.json"},
-		"flipped padding":           {flip(starts("config.json") + packBlock + len(side)), "padding"},
-		"flipped end":               {flip(len(whole) - 1), "data after the last file"},
-		"data after the end":        {append(bytes.Clone(whole), "more"...), "ends within a block"},
-		"a block after the end":     {append(bytes.Clone(whole), bytes.Repeat([]byte("x"), packBlock)...), "data after the last file"},
-		"endless zeros":             {append(bytes.Clone(whole), make([]byte, maxPackTail)...), "after the last file"},
-		"no end":                    {whole[:len(whole)-2*packBlock], "without its end mark"},
-		"half an end":               {whole[:len(whole)-packBlock], "without its end mark"},
-		"compressed":                {append([]byte{0x1f, 0x8b}, whole...), "no manifest"},
-		"index names no shard":      {index(`{"weight_map":{}}`, "a.safetensors"), "model.safetensors.index.json"},
-		"index names fewer":         {index(`{"weight_map":{"x":"a.safetensors"}}`, "a.safetensors", "b.safetensors"), "names other shards"},
-		"index names more":          {index(`{"weight_map":{"x":"a.safetensors","y":"b.safetensors"}}`, "a.safetensors"), "names other shards"},
-		"index names a path":        {index(`{"weight_map":{"x":"../a.safetensors"}}`, "a.safetensors"), "names a shard"},
+		"weights of another name": {with(func(m *manifest) {
+			delete(m.Files, "model.safetensors")
+			m.Files["x.bin"] = PinnedFile{sha256hex(side), 1}
+		}), "0 forms"},
+		"two forms of weights":  {named("pytorch_model.bin"), "2 forms"},
+		"code":                  {named("modeling.py"), "belongs to no reference"},
+		"more weights":          {named("adapter.safetensors"), "belongs to no reference"},
+		"path out":              {named("../model.py"), "file name"},
+		"absolute path":         {named("/etc/passwd"), "file name"},
+		"folder":                {named("a/config.json"), "file name"},
+		"backslash":             {named(`..\x`), "file name"},
+		"no name":               {named(""), "file name"},
+		"negative size":         {sized("config.json", -1), "size or digest"},
+		"huge side file":        {sized("config.json", maxSideFile+1), "the limit is"},
+		"huge weights":          {sized("model.safetensors", 1<<62), "the files have over"},
+		"sizes that overflow":   {with(func(m *manifest) { *m = *overflowing() }), "the files have over"},
+		"no digest":             {with(func(m *manifest) { m.Files["config.json"] = PinnedFile{"", 1} }), "size or digest"},
+		"another size":          {sized("config.json", int64(len(side)+1)), "not the header of config.json"},
+		"another digest":        {with(func(m *manifest) { m.Files["config.json"] = PinnedFile{sha256hex(weights), int64(len(side))} }), "the SHA-256 of config.json"},
+		"another order":         {forge(good(), files[1], files[0]), "not the header of config.json"},
+		"one member too few":    {forge(good(), files[0]), "not the header of model.safetensors"},
+		"one member too many":   {forge(good(), append(slices.Clone(files), member{"x.py", side})...), "data after the last file"},
+		"a member between":      {forge(good(), files[0], member{"x.py", side}, files[1]), "not the header of model.safetensors"},
+		"flipped data":          {flip(starts("config.json") + packBlock), "the SHA-256 of config.json"},
+		"flipped owner":         {flip(starts("config.json") + 108), "not the header of config.json"},
+		"a symlink":             {replace(whole, starts("config.json")+156, "2"), "not the header of config.json"},
+		"flipped padding":       {flip(starts("config.json") + packBlock + len(side)), "padding"},
+		"flipped end":           {flip(len(whole) - 1), "data after the last file"},
+		"data after the end":    {append(bytes.Clone(whole), "more"...), "ends within a block"},
+		"a block after the end": {append(bytes.Clone(whole), bytes.Repeat([]byte("x"), packBlock)...), "data after the last file"},
+		"endless zeros":         {append(bytes.Clone(whole), make([]byte, maxPackTail)...), "after the last file"},
+		"no end":                {whole[:len(whole)-2*packBlock], "without its end mark"},
+		"half an end":           {whole[:len(whole)-packBlock], "without its end mark"},
+		"compressed":            {append([]byte{0x1f, 0x8b}, whole...), "no manifest"},
+		"index names no shard":  {index(`{"weight_map":{}}`, "a.safetensors"), "model.safetensors.index.json"},
+		"index names fewer":     {index(`{"weight_map":{"x":"a.safetensors"}}`, "a.safetensors", "b.safetensors"), "names other shards"},
+		"index names more":      {index(`{"weight_map":{"x":"a.safetensors","y":"b.safetensors"}}`, "a.safetensors"), "names other shards"},
+		"index names a path":    {index(`{"weight_map":{"x":"../a.safetensors"}}`, "a.safetensors"), "names a shard"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cache := filepath.Join(t.TempDir(), "hub")
