@@ -17,10 +17,14 @@
 //   - what is downloaded is bounded by the size stated beforehand and appears
 //     under its final name only after its digest was checked;
 //   - files of a cache that point out of the cache are refused;
+//   - a pack is read as a stream against its manifest, in memory that does not
+//     depend on what it declares; nothing of it appears in the cache before all
+//     of it was checked;
 //   - a reference that was pinned is opened only if every digest agrees.
 //
 // A digest from the hub guards against corruption and against the server that
-// delivers the bytes, not against the hub itself: that is what pins are for.
+// delivers the bytes, not against the hub itself: that is what pins are for. A
+// digest in a pack guards against damage alone.
 // And no check can tell whether a checkpoint names its true base. An attacker
 // who names a model of their own as the base hides the difference, so how a
 // reference was found ([Found.How], [Reference.Evidence]) belongs in every

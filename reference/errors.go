@@ -22,6 +22,10 @@ var (
 	ErrUnsafeCache = errors.New("unsafe cache")
 	// ErrPinMismatch marks a reference whose files are not those pinned.
 	ErrPinMismatch = errors.New("reference differs from its pin")
+	// ErrBadPack marks a reference pack that is damaged or not what export writes.
+	ErrBadPack = errors.New("bad reference pack")
+	// ErrConflict marks an import that would change what the cache holds.
+	ErrConflict = errors.New("the cache holds something else")
 	// ErrSelf marks a reference that is the checkpoint under test itself.
 	ErrSelf = errors.New("the checkpoint is its own reference")
 )
@@ -77,18 +81,23 @@ type PinError struct {
 }
 
 func (e *PinError) Error() string {
+	return fmt.Sprintf("%s: %s differs from the pin of %s: %s", ErrPinMismatch, e.Folder, quote(e.ID), e.list("pinned"))
+}
+
+// list names the files that differ; what says how the expected ones are listed.
+func (e *PinError) list(what string) string {
 	var parts []string
 	for _, p := range []struct {
 		what  string
 		names []string
 	}{
-		{"differs", e.Differs}, {"missing", e.Missing}, {"not pinned", e.Extra}, {"changed while it was read", e.Changed},
+		{"differs", e.Differs}, {"missing", e.Missing}, {"not " + what, e.Extra}, {"changed while it was read", e.Changed},
 	} {
 		for _, n := range p.names {
 			parts = append(parts, quote(n)+" "+p.what)
 		}
 	}
-	return fmt.Sprintf("%s: %s differs from the pin of %s: %s", ErrPinMismatch, e.Folder, quote(e.ID), strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
 
 // Is makes the error match ErrPinMismatch.

@@ -22,13 +22,16 @@ var sideFiles = []string{
 	"spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
 }
 
-// weightForms lists how weights are stored, the preferred form first. A form
-// with an index has shards, whose names the index gives.
-var weightForms = []struct {
+// A weightForm is one way to store weights. One with an index has shards, whose
+// names the index gives.
+type weightForm struct {
 	file    string
 	sharded bool
 	shard   *regexp.Regexp
-}{
+}
+
+// weightForms lists how weights are stored, the preferred form first.
+var weightForms = []weightForm{
 	{"model.safetensors", false, nil},
 	{"model.safetensors.index.json", true, regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors$`)},
 	{"pytorch_model.bin", false, nil},

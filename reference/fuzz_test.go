@@ -63,3 +63,39 @@ func FuzzReadLock(f *testing.F) {
 		}
 	})
 }
+
+// Whatever comes as a pack is refused and leaves nothing, or is imported and
+// exports to the same bytes.
+func FuzzImport(f *testing.F) {
+	pack := packed(f, f.TempDir())
+	f.Add(pack)
+	f.Add(pack[:len(pack)-3*packBlock])
+	f.Add(append(bytes.Clone(pack), make([]byte, packBlock)...))
+	f.Add(forge([]byte(`{"schema_version":1}`)))
+	f.Add(forge(overflowing()))
+	f.Add([]byte(packManifest))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := &Store{CacheDir: filepath.Join(t.TempDir(), "hub"), MaxBytes: 1 << 20}
+		got, err := s.Import(t.Context(), bytes.NewReader(b), ImportOptions{})
+		if err != nil {
+			if _, err := os.Lstat(s.CacheDir); err == nil {
+				t.Errorf("left behind: %v", tree(t, s.CacheDir))
+			}
+			return
+		}
+		if err := Verify(t.Context(), got.Pack.Entry, got.Found.Path, nil); err != nil {
+			t.Error(err)
+		}
+		revision := got.Pack.Revision
+		if revision == "" {
+			revision = got.Pack.Commit
+		}
+		var again bytes.Buffer
+		if _, err := s.Export(t.Context(), got.Pack.ID, revision, &again, ExportOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.HasPrefix(b, again.Bytes()) || !allZero(b[again.Len():]) {
+			t.Error("the pack it exports to differs")
+		}
+	})
+}

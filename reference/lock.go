@@ -188,19 +188,27 @@ func (s *Store) Pin(ctx context.Context, f Found, opt PinOptions) (Entry, error)
 	if err := e.check(); err != nil {
 		return Entry{}, fmt.Errorf("pin %s: %s: %w", quote(f.ID), folder, err)
 	}
-	l, err := s.lock()
-	if err != nil {
+	if err := s.pin(e, folder, opt.Replace); err != nil {
 		return Entry{}, err
 	}
-	if old, ok := l.find(f.ID); ok && !opt.Replace {
+	return e, nil
+}
+
+// pin writes a checked entry, of the files of folder, to the lock file.
+func (s *Store) pin(e Entry, folder string, replace bool) error {
+	l, err := s.lock()
+	if err != nil {
+		return err
+	}
+	if old, ok := l.find(e.ID); ok && !replace {
 		if diff := old.compare(e); diff != nil {
 			diff.Folder = folder
-			return Entry{}, withHint(diff, "if the change is wanted, unpin it or replace the pin")
+			return withHint(diff, "if the change is wanted, unpin it or replace the pin")
 		}
 	}
-	l.remove(f.ID)
+	l.remove(e.ID)
 	l.References = append(l.References, e)
-	return e, l.write(s.LockFile)
+	return l.write(s.LockFile)
 }
 
 // Unpin removes a pin. It fails with ErrNotFound if there is none.

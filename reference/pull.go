@@ -79,10 +79,7 @@ func (s *Store) pull(ctx context.Context, id, revision string, progress func(Pro
 		return Found{}, err
 	}
 	defer root.Close()
-	p := &puller{hub: h, root: root, id: id, commit: list.Commit, progress: progress, left: s.MaxBytes, symlink: s.symlink}
-	if p.left <= 0 {
-		p.left = defaultMaxBytes
-	}
+	p := &puller{hub: h, root: root, id: id, commit: list.Commit, progress: progress, left: s.maxBytes(), symlink: s.symlink}
 	if p.symlink == nil {
 		p.symlink = func(root *os.Root, target, name string) error { return root.Symlink(target, name) }
 	}
@@ -122,7 +119,7 @@ func (s *Store) pull(ctx context.Context, id, revision string, progress func(Pro
 		}
 	}
 	if revision != list.Commit {
-		if err := p.ref(revision); err != nil {
+		if err := writeRef(p.root, revision, p.commit); err != nil {
 			return Found{}, err
 		}
 	}
@@ -507,25 +504,25 @@ func (p *puller) copy(from, to string) error {
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// ref notes which commit the revision stands for. It comes last: until then the
-// snapshot may be incomplete.
-func (p *puller) ref(revision string) error {
+// writeRef notes which commit the revision stands for, in the model's folder of
+// a cache. It comes last: until then the snapshot may be incomplete.
+func writeRef(root *os.Root, revision, commit string) error {
 	name := "refs/" + revision
-	if err := p.root.MkdirAll(filepath.ToSlash(filepath.Dir(name)), 0o755); err != nil {
+	if err := root.MkdirAll(filepath.ToSlash(filepath.Dir(name)), 0o755); err != nil {
 		return err
 	}
 	temp := "refs/." + rand.Text()[:10] + ".tmp"
-	defer p.root.Remove(temp)
-	f, err := p.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	defer root.Remove(temp)
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(p.commit)
+	_, err = f.WriteString(commit)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if old, err := p.root.Stat(name); err == nil && old.IsDir() {
+	if old, err := root.Stat(name); err == nil && old.IsDir() {
 		return fmt.Errorf("%s: %w", name, fs.ErrExist)
 	}
-	return p.root.Rename(temp, name)
+	return root.Rename(temp, name)
 }

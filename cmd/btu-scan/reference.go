@@ -61,7 +61,7 @@ compares with exactly the base that was reviewed.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.pullCommand(), a.pinCommand(), a.listCommand(), a.verifyCommand())
+	cmd.AddCommand(a.pullCommand(), a.pinCommand(), a.listCommand(), a.verifyCommand(), a.exportCommand(), a.importCommand())
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -14,6 +15,15 @@ import (
 // stays one: what it points to is replaced. What is no regular file, such as a
 // pipe or /dev/null, is written to.
 func Write(path string, data []byte, perm os.FileMode) error {
+	return WriteFunc(path, perm, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// WriteFunc is Write for what does not fit in memory: fill writes the content.
+// Its error is returned, and then nothing is created or replaced.
+func WriteFunc(path string, perm os.FileMode, fill func(io.Writer) error) error {
 	if to, err := filepath.EvalSymlinks(path); err == nil {
 		path = to
 	}
@@ -21,27 +31,27 @@ func Write(path string, data []byte, perm os.FileMode) error {
 		if info.IsDir() {
 			return fmt.Errorf("%s is a folder", path)
 		}
-		return writeTo(path, os.O_WRONLY, data, perm)
+		f, err := os.OpenFile(path, os.O_WRONLY, perm)
+		if err != nil {
+			return err
+		}
+		return errors.Join(fill(f), f.Close())
 	}
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:10])
-	err := writeTo(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, data, perm)
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil && !errors.Is(err, os.ErrExist) {
-		os.Remove(temp)
-	}
-	return err
-}
-
-func writeTo(path string, flag int, data []byte, perm os.FileMode) error {
-	f, err := os.OpenFile(path, flag, perm)
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if flag&os.O_EXCL != 0 {
-		err = errors.Join(err, f.Sync())
+	err = fill(f)
+	if err == nil {
+		err = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		os.Remove(temp)
+	}
+	return err
 }

@@ -1,8 +1,12 @@
 package atomicfile
 
 import (
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -37,6 +41,18 @@ func TestWriteReplacesAndLeavesNothingBehind(t *testing.T) {
 			t.Errorf("behind the link: %q", got)
 		}
 		os.Remove(link)
+	}
+	// What fails half-way leaves the old file, whatever the error is.
+	if err := WriteFunc(path, 0o644, func(w io.Writer) error {
+		if _, err := w.Write([]byte("half")); err != nil {
+			return err
+		}
+		return fs.ErrExist
+	}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("the error of a writer is lost: %v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || strings.HasPrefix(string(got), "half") {
+		t.Errorf("after a failure: %q, %v", got, err)
 	}
 	if err := Write(os.DevNull, []byte("x"), 0o644); err != nil {
 		t.Error(err)
