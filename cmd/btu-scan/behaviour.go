@@ -46,12 +46,15 @@ func (f *behaviourFlags) register(fs *pflag.FlagSet) {
 	f.changed = fs.Changed
 }
 
+// behaviourOnly are the flags that are about behaviour alone.
+var behaviourOnly = []string{"probes", "prompt", "answer", "candidate", "budget", "seed", "device", "engine"}
+
 // check refuses flags that would have no effect.
 func (f *behaviourFlags) check(evidence string) error {
 	if f.budget < 0 {
 		return usagef("", "--budget %v: a time such as 30s", f.budget)
 	}
-	for _, name := range []string{"probes", "prompt", "answer", "candidate", "budget", "seed", "device", "engine"} {
+	for _, name := range behaviourOnly {
 		if f.changed != nil && f.changed(name) && evidence == string(scan.EvidenceWeights) {
 			return usagef("", "--%s is about behaviour, which --evidence weights leaves out", name)
 		}

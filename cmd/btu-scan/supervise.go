@@ -162,6 +162,10 @@ func (f *scanFlags) evidenceArgs(fs *pflag.FlagSet) (args []string) {
 		if slices.Contains(ownFlags, flag.Name) || flag.Name == "help" || f.gate.sources[flag.Name] == fromDefault {
 			return
 		}
+		// A variable may have set it, for other scans.
+		if f.evidence == string(scan.EvidenceWeights) && slices.Contains(behaviourOnly, flag.Name) {
+			return
+		}
 		values := []string{flag.Value.String()}
 		if many, ok := flag.Value.(pflag.SliceValue); ok {
 			values = many.GetSlice()
