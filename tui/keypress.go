@@ -313,6 +313,10 @@ func (m *model) mapKey(k tea.KeyPressMsg) tea.Cmd {
 		m.scatter.step(m.x, -1, max(10, m.w-axis-1))
 	case key.Matches(k, m.keys.Right):
 		m.scatter.step(m.x, 1, max(10, m.w-axis-1))
+	case key.Matches(k, m.keys.ZoomIn):
+		m.scatter.magnify(m.x, 1)
+	case key.Matches(k, m.keys.ZoomOut):
+		m.scatter.magnify(m.x, -1)
 	case key.Matches(k, m.keys.Open):
 		return m.show(screenToken)
 	}

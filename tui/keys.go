@@ -10,7 +10,7 @@ type keyMap struct {
 	Next, Previous                              key.Binding
 	Help, Palette, Quit, Interrupt, Escape      key.Binding
 
-	Up, Down, PageUp, PageDown, Top, Bottom, Left, Right, Open key.Binding
+	Up, Down, PageUp, PageDown, Top, Bottom, Left, Right, Open, ZoomIn, ZoomOut key.Binding
 
 	Filter, Sort, Reverse, Status, Seen, Class, Marked, Clear key.Binding
 	Trigger, Benign, Unsure, Unmark, Note, Undo               key.Binding
@@ -51,6 +51,8 @@ func newKeyMap() keyMap {
 		Left:     bind("← h", "left", "left", "h"),
 		Right:    bind("→ l", "right", "right", "l"),
 		Open:     bind("enter", "open", "enter"),
+		ZoomIn:   bind("+", "closer", "+", "="),
+		ZoomOut:  bind("-", "farther", "-"),
 
 		Filter:  bind("/", "filter", "/"),
 		Sort:    bind("s", "sort", "s"),
@@ -95,7 +97,7 @@ func (k *keyMap) groups() []keyGroup {
 		{"Suspects: show only", []screen{screenSuspects}, []key.Binding{k.Filter, k.Sort, k.Reverse, k.Status, k.Seen, k.Class, k.Marked, k.Clear}},
 		{"Deciding: mark as", []screen{screenSuspects, screenToken, screenMap, screenTry}, []key.Binding{k.Trigger, k.Benign, k.Unsure, k.Unmark, k.Note}},
 		{"Token, map and try", []screen{screenToken, screenMap, screenTry}, []key.Binding{k.NextSuspect, k.PreviousSuspect}},
-		{"Map", []screen{screenMap}, []key.Binding{k.Left, k.Right}},
+		{"Map", []screen{screenMap}, []key.Binding{k.Left, k.Right, k.ZoomIn, k.ZoomOut}},
 		{"Try it", []screen{screenTry}, []key.Binding{k.Edit}},
 		{"Repair", []screen{screenRepair}, []key.Binding{k.Yes, k.Output, k.Plan}},
 	}
@@ -111,7 +113,7 @@ func (k *keyMap) short(s screen) []key.Binding {
 	case screenToken:
 		return []key.Binding{k.Help, k.Trigger, k.Benign, k.Note, k.NextSuspect, k.Escape, k.Unsure, k.Undo, k.Down}
 	case screenMap:
-		return []key.Binding{k.Help, k.Left, k.Right, k.NextSuspect, k.PreviousSuspect, k.Open}
+		return []key.Binding{k.Help, k.Left, k.Right, k.ZoomIn, k.NextSuspect, k.PreviousSuspect, k.Open}
 	case screenTry:
 		return []key.Binding{k.Help, k.Edit, k.NextSuspect, k.PreviousSuspect, k.Quit}
 	}

@@ -141,3 +141,39 @@ func TestMouse(t *testing.T) {
 	click("3 Token", "3 Token")
 	d.has("[2 Suspects]", "note")
 }
+
+// Closer or not, the arrows reach every part of the map, from one end to the other.
+func TestMapPans(t *testing.T) {
+	for zoom := range 4 {
+		d := drive(t, full(), 80, 24)
+		d.keys("4")
+		for range zoom {
+			d.keys("+")
+		}
+		last := d.m.x.vocabulary() - 1
+		for _, way := range []struct {
+			key      string
+			from, to int
+		}{{"right", 0, last}, {"left", last, 0}} {
+			d.m.scatter.id = way.from
+			seen := map[int]bool{}
+			for range 2 * last {
+				before := d.m.scatter.id
+				d.keys(way.key)
+				id := d.m.scatter.id
+				if id == before {
+					break
+				}
+				if (id > before) != (way.to > way.from) || seen[id] {
+					t.Fatalf("zoom %d, %s: from %d to %d", zoom, way.key, before, id)
+				}
+				seen[id] = true
+			}
+			if far := max(d.m.scatter.id-way.to, way.to-d.m.scatter.id); far > last/10 || len(seen) < 10 {
+				t.Errorf("zoom %d, %s: ends at %d of %d after %d steps", zoom, way.key, d.m.scatter.id, last, len(seen))
+			}
+		}
+		d.keys("-", "-", "-", "-")
+		d.has("low ids are frequent")
+	}
+}

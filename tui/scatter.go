@@ -13,28 +13,59 @@ import (
 
 // scatter is the map: movement against token id, a dot per row.
 type scatter struct {
-	id int // of the token under the cursor
+	id   int // of the token under the cursor
+	zoom int // how often the ids that are shown were halved
+	from int // the first of them; window puts it right
 
 	canvas []string // drawn for
-	x      *index
-	w, h   int
+	drawn  struct {
+		x              *index
+		w, h, from, of int
+	}
+}
+
+// leastShown is how many ids the map shows at least.
+const leastShown = 64
+
+// window is which ids are shown: those around the cursor, where it has left
+// those that were.
+func (m *scatter) window(x *index) (from, n int) {
+	all := x.vocabulary()
+	n = min(all, max(all>>m.zoom, leastShown))
+	if m.id < m.from || m.id >= m.from+n {
+		m.from = m.id - n/2
+	}
+	m.from = max(0, min(m.from, all-n))
+	return m.from, n
+}
+
+// magnify zooms in or out around the cursor.
+func (m *scatter) magnify(x *index, by int) {
+	zoom := max(0, m.zoom+by)
+	if zoom > m.zoom && x.vocabulary()>>zoom < leastShown {
+		return
+	}
+	m.zoom = zoom
+	m.from = -1 << 30 // the cursor is outside of that
 }
 
 // dots are the bits of a braille character by column and row.
 var dots = [2][4]rune{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
 
 func (m *scatter) draw(x *index, w, h int) {
-	if m.x == x && m.w == w && m.h == h {
+	from, n := m.window(x)
+	before := m.drawn
+	m.drawn.x, m.drawn.w, m.drawn.h, m.drawn.from, m.drawn.of = x, w, h, from, n
+	if m.drawn == before {
 		return
 	}
-	m.x, m.w, m.h = x, w, h
 	cells := make([][]rune, h)
 	marks := make([][]rune, h)
 	for i := range cells {
 		cells[i], marks[i] = make([]rune, w), make([]rune, w)
 	}
 	for i, l := range x.logs {
-		if math.IsNaN(l) {
+		if id := x.rows[i].TokenID; math.IsNaN(l) || id < from || id >= from+n {
 			continue
 		}
 		px, py := m.place(x, i, 2*w, 4*h)
@@ -67,9 +98,10 @@ func (m *scatter) draw(x *index, w, h int) {
 	}
 }
 
-// place is where a row is drawn, in a grid of w by h.
+// place is where a row of the window is drawn, in a grid of w by h.
 func (m *scatter) place(x *index, i int, w, h int) (px, py int) {
-	px = min(w-1, x.rows[i].TokenID*w/max(1, x.vocabulary()))
+	from, n := m.window(x)
+	px = max(0, min(w-1, (x.rows[i].TokenID-from)*w/max(1, n)))
 	share := x.rows[i].Weights.Movement / math.Pow(10, x.widest)
 	return px, max(0, min(h-1, int((1-share)*float64(h))))
 }
@@ -83,16 +115,27 @@ func (x *index) vocabulary() int {
 	return most + 1
 }
 
-// step moves the cursor by columns, to the token there that moved most.
+// step moves the cursor by columns, to the token there that moved most, and the
+// window where it ends.
 func (m *scatter) step(x *index, by, w int) {
-	n := x.vocabulary()
-	col := min(w-1, m.id*w/n)
+	from, n := m.window(x)
 	order := x.orders[columnID] // ascending
-	for c := col + by; c >= 0 && c < w; c += sign1(by) {
+	column := func(id int) int { return floorDiv((id-from)*w, n) }
+	for c := column(m.id) + by; ; c += sign1(by) {
+		if c < 0 || c >= w {
+			last := from
+			m.from = from + sign1(by)*max(1, n/2)
+			if from = max(0, min(m.from, x.vocabulary()-n)); from == last {
+				m.from = from
+				return
+			}
+			m.from = from
+			c = column(m.id) + by
+		}
 		best, at := math.Inf(-1), -1
-		from, _ := slices.BinarySearchFunc(order, c, func(i int32, c int) int { return min(w-1, x.ids[i]*w/n) - c })
-		for _, i := range order[from:] {
-			if min(w-1, x.ids[i]*w/n) != c {
+		first, _ := slices.BinarySearchFunc(order, c, func(i int32, c int) int { return column(x.ids[i]) - c })
+		for _, i := range order[first:] {
+			if column(x.ids[i]) != c {
 				break
 			}
 			if l := x.logs[i]; l > best {
@@ -104,6 +147,15 @@ func (m *scatter) step(x *index, by, w int) {
 			return
 		}
 	}
+}
+
+// floorDiv rounds down, where / rounds to 0: ids left of the window are in
+// columns below 0.
+func floorDiv(a, b int) int {
+	if a < 0 {
+		return -((-a + b - 1) / b)
+	}
+	return a / b
 }
 
 func sign1(x int) int {
@@ -119,6 +171,10 @@ func (m *scatter) Render(x *index, decided *decisions, w, h int) []string {
 	lines := []string{"", heading("Movement by token id") + dim.Render("  low ids are frequent tokens in most vocabularies")}
 	if x == nil || x.lowest > x.widest {
 		return append(lines, "no movement is known")
+	}
+	from, n := m.window(x)
+	if m.zoom > 0 {
+		lines[1] = heading("Movement by token id") + dim.Render(fmt.Sprintf("  %s of %s ids, - shows more", integer(n), integer(x.vocabulary())))
 	}
 	cw, ch := max(10, w-axis-1), max(3, h-8)
 	m.draw(x, cw, ch)
@@ -150,8 +206,8 @@ func (m *scatter) Render(x *index, decided *decisions, w, h int) []string {
 		under[cx] = '▲'
 	}
 	lines = append(lines, strings.Repeat(" ", axis+1)+bold.Render(string(under)))
-	end := integer(x.vocabulary() - 1)
-	lines = append(lines, dim.Render(strings.Repeat(" ", axis+1)+"0"+strings.Repeat(" ", max(1, cw-1-len(end)))+end))
+	begin, end := integer(from), integer(from+n-1)
+	lines = append(lines, dim.Render(strings.Repeat(" ", axis+1)+begin+strings.Repeat(" ", max(1, cw-len(begin)-len(end)))+end))
 	lines = append(lines, m.say(x, s, decided, w)...)
 	return lines
 }

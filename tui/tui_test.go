@@ -44,6 +44,7 @@ func TestGolden(t *testing.T) {
 		{"token", full, []string{"2", "j", "enter"}, nil},
 		{"token-end", full, []string{"2", "j", "enter", "G"}, nil},
 		{"map", full, []string{"2", "4", "]"}, nil},
+		{"map-closer", full, []string{"2", "4", "]", "+", "+", "+", "right"}, nil},
 		{"try", full, []string{"5", "i", "a", " ", "f", "i", "l", "m"}, nil},
 		{"plan", full, []string{"6"}, nil},
 		{"result", full, []string{"6", "y"}, nil},
