@@ -108,8 +108,10 @@ check:
 # program itself does not hold what writes the pages (build tag man).
 man:
 	rm -rf release/man release/completions && mkdir -p release/completions
-	$(GO) run -tags man ./cmd/btu-scan man release/man
-	for shell in bash zsh fish powershell; do $(GO) run -tags man ./cmd/btu-scan completion $$shell >release/completions/btu-scan.$$shell || exit 1; done
+	$(GO) build -tags man -o release/btu-scan ./cmd/btu-scan
+	release/btu-scan man release/man
+	for shell in bash zsh fish powershell; do release/btu-scan completion $$shell >release/completions/btu-scan.$$shell || exit 1; done
+	rm release/btu-scan
 
 # The workflows, the release's description and the image's content.
 # RELEASER is a goreleaser, and SHELLCHECK=shellcheck lints the scripts, too.

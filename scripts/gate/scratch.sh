@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o "$root/btu-scan" ./cmd/btu-scan
+CGO_ENABLED=0 go build -ldflags="-s -w" -o "$root/btu-scan" ./cmd/btu-scan
 mkdir -m 1777 "$root/tmp"
 mkdir "$root/work"
 "$root/btu-scan" demo --extract "$root/work/sample"
