@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -262,6 +263,11 @@ func span(s string) string {
 	return "`" + strings.NewReplacer("`", `\x60`, "|", `\x7c`).Replace(s) + "`"
 }
 
+// numbers reports whether a text is digits alone.
+func numbers(runes []rune) bool {
+	return len(runes) > 0 && !slices.ContainsFunc(runes, func(r rune) bool { return r < '0' || r > '9' })
+}
+
 // prose makes a sentence safe wherever it stands. Every mark that could begin
 // markup, a link, a mention or a character reference is written as a reference;
 // only marks that can do nothing where they stand are kept, so that the source
@@ -281,6 +287,8 @@ func prose(s string) string {
 	ends := func(i int) bool { return i+1 == len(runes) || runes[i+1] == ' ' }
 	for i, r := range runes {
 		switch {
+		case r == ')' && numbers(runes[:i]): // "1)" begins a list
+			fmt.Fprintf(&b, "&#%d;", r)
 		case r > '~' || r == ' ' || word(i), strings.ContainsRune(`,;"'%()`, r),
 			r == '-' && word(i-1) && word(i+1),
 			r == '/' && word(i-1) && word(i+1),
