@@ -307,6 +307,9 @@ func TestTorchCancelled(t *testing.T) {
 }
 
 func TestTorchManyMembers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures time")
+	}
 	start := time.Now()
 	members := []member{{Name: "m/data.pkl", Body: []byte(pk("}"))}, {Name: "m/version"}}
 	for i := range 60_000 {

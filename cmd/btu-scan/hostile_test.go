@@ -26,6 +26,9 @@ const (
 // reported or refused, benign ones pass in silence, and none of them costs more
 // than a scan may, ends the program, or leaves anything behind.
 func TestHostile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	for _, c := range hostile.Cases() {
 		t.Run(c.ID(), func(t *testing.T) {
 			dir := t.TempDir()
