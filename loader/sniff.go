@@ -41,9 +41,12 @@ func init() { // which breaks the cycle from the readers of what is packed
 
 // isZip reports whether a reader of zip archives takes data for one. Most read
 // from the end, and do not mind what lies before the archive.
-func isZip(data []byte) bool {
+func isZip(data []byte) bool { return isTorchZip(data) || hasDirectory(data) }
+
+// hasDirectory reports whether data ends as a zip archive does.
+func hasDirectory(data []byte) bool {
 	_, ok := zipdir.Find(data)
-	return ok || isTorchZip(data)
+	return ok
 }
 
 // sniff is the first kind that data is, or nil.

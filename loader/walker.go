@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/btu-scan/btu-scan/loader/internal/pickle"
-	"github.com/btu-scan/btu-scan/loader/internal/zipdir"
 )
 
 // A walker looks into files, and into what is packed in them, within one
@@ -192,11 +191,12 @@ func (w *walker) look(k *kind, name string, data []byte, cut bool) []Finding {
 // tensors, but may be a file to somebody else.
 func (w *walker) hidden(name string, data []byte) []Finding {
 	what := ""
-	if _, zip := zipdir.Find(data); zip && isTorchZip(data) {
+	switch {
+	case isTorchZip(data) && hasDirectory(data): // in this order: the end of each tensor costs pages
 		what = "a zip archive"
-	} else if w.isPickle(data) {
+	case w.isPickle(data):
 		what = "a pickle"
-	} else {
+	default:
 		if within(data, w.mapped) {
 			forget(data) // where one page was touched, the system may have brought in hundreds
 		}
