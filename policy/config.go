@@ -88,8 +88,13 @@ func Parse(name string, data []byte) (*Config, error) {
 		"fail-on":      c.oneOf("fail-on", "suspicious", "backdoored", "never"),
 		"evidence":     c.oneOf("evidence", string(scan.EvidenceWeights), string(scan.EvidenceAuto), string(scan.EvidenceFull)),
 		"require":      c.require,
-		"budget":       c.budget,
+		"budget":       c.duration("budget"),
 		"seed":         c.seed,
+		"prompt":       c.any("prompt"),
+		"answers":      c.answers,
+		"timeout":      c.duration("timeout"),
+		"max-memory":   c.any("max-memory"),
+		"sandbox":      c.oneOf("sandbox", "auto", "off", "require"),
 		"probes":       c.file("probes"),
 		"reference":    c.reference,
 		"severity":     c.severity,
@@ -255,15 +260,41 @@ const (
 	Behaviour = "behaviour"
 )
 
-func (c *configReader) budget(f field) error {
-	s, err := c.text(f)
+func (c *configReader) duration(name string) func(field) error {
+	return func(f field) error {
+		s, err := c.text(f)
+		if err != nil {
+			return err
+		}
+		if d, err := time.ParseDuration(s); err != nil || d <= 0 {
+			return c.errorf(f.value, "%s: %s is no time such as 30s", name, quote(s))
+		}
+		c.set(f, name, name, false, s)
+		return nil
+	}
+}
+
+// any takes a text that its flag checks.
+func (c *configReader) any(name string) func(field) error {
+	return func(f field) error {
+		s, err := c.text(f)
+		if err != nil {
+			return err
+		}
+		c.set(f, name, name, false, s)
+		return nil
+	}
+}
+
+func (c *configReader) answers(f field) error {
+	all, err := c.texts(f)
 	if err != nil {
 		return err
 	}
-	if d, err := time.ParseDuration(s); err != nil || d <= 0 {
-		return c.errorf(f.value, "budget: %s is no time such as 30s", quote(s))
+	if len(all) < 2 {
+		return c.errorf(f.value, "answers: at least two")
 	}
-	c.set(f, "budget", "budget", false, s)
+	c.set(f, "answer", "answers", false, all...)
 	return nil
 }
 

@@ -60,6 +60,11 @@ suppressions:
     where: model.safetensors@8
     justification: our exporter
 triage: t.json
+prompt: "Review: {}\nSentiment:"
+answers: [" positive", " negative"]
+timeout: 10m
+max-memory: 4GB
+sandbox: require
 baseline: b.json
 reports:
   - sarif=btu.sarif
@@ -68,6 +73,7 @@ reports:
 	want := map[string][]string{
 		"fail-on": {"backdoored"}, "evidence": {"full"}, "require": {"weights", "behaviour"}, "budget": {"90s"}, "seed": {"7"},
 		"probes": {"texts.tsv"}, "reference": {"./base"}, "reference-dir": {"a", "b"}, "lock": {"my.lock"},
+		"prompt": {"Review: {}\nSentiment:"}, "answer": {" positive", " negative"}, "timeout": {"10m"}, "max-memory": {"4GB"}, "sandbox": {"require"},
 		"triage": {"t.json"}, "baseline": {"b.json"}, "report": {"sarif=btu.sarif", "html=a=b.html"},
 	}
 	files := []string{"probes", "reference", "reference-dir", "lock", "triage", "baseline"}
@@ -114,7 +120,7 @@ func TestParseErrors(t *testing.T) {
 	parse(t, suppression(good...))
 	for _, tc := range []struct{ text, where, want, hint string }{
 		{"fail_on: never", "1:1", `unknown key "fail_on"`, "did you mean fail-on?"},
-		{"\n  colour: red", "2:3", `unknown key "colour"`, "one of baseline, budget"},
+		{"\n  colour: red", "2:3", `unknown key "colour"`, "one of answers, baseline, budget"},
 		{"reference:\n  modell: x", "2:3", `unknown key "modell" in reference`, "did you mean model?"},
 		{"fail-on: suspicous", "1:10", `fail-on: "suspicous" is none of suspicious, backdoored, never`, "did you mean suspicious?"},
 		{"fail-on: [never]", "1:10", "fail-on is a list, want a single value", ""},

@@ -44,7 +44,7 @@ func (a *app) configure(flags *pflag.FlagSet, f *scanFlags, targets ...string) e
 	}
 	var err error
 	flags.VisitAll(func(flag *pflag.Flag) {
-		if err == nil && flag.Name != "help" && f.gate.sources[flag.Name] == "" {
+		if err == nil && flag.Name != "help" && !flag.Hidden && f.gate.sources[flag.Name] == "" {
 			err = a.complete(flags, f, flag.Name)
 		}
 	})
@@ -112,7 +112,11 @@ func besides(file string, paths []string) (all []string) {
 // mistyped name must not pass for a setting.
 func (a *app) strangeVariables(flags *pflag.FlagSet) {
 	var known []string // without the prefix, which all names are alike in
-	flags.VisitAll(func(f *pflag.Flag) { known = append(known, strings.TrimPrefix(envName(f.Name), envPrefix)) })
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			known = append(known, strings.TrimPrefix(envName(f.Name), envPrefix))
+		}
+	})
 	for _, entry := range a.environ {
 		name, value, _ := strings.Cut(entry, "=")
 		short, ok := strings.CutPrefix(name, envPrefix)

@@ -146,7 +146,7 @@ func (a *app) showPolicy(flags *pflag.FlagSet, set *scanFlags, target string) er
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	flags.VisitAll(func(flag *pflag.Flag) {
-		if flag.Name == "help" {
+		if flag.Name == "help" || flag.Hidden {
 			return
 		}
 		value, source := flag.Value.String(), f.gate.sources[flag.Name]

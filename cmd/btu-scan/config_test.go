@@ -27,7 +27,7 @@ func TestExampleConfig(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if len(c.Settings) != 12 || len(c.Suppressions) != 2 || len(c.Pins) != 1 || len(c.Severities) != 1 {
+	if len(c.Settings) != 17 || len(c.Suppressions) != 2 || len(c.Pins) != 1 || len(c.Severities) != 1 {
 		t.Errorf("%d settings, %d suppressions, %d pins, %d severities", len(c.Settings), len(c.Suppressions), len(c.Pins), len(c.Severities))
 	}
 }

@@ -159,7 +159,7 @@ func (f *scanFlags) evidenceArgs(fs *pflag.FlagSet) (args []string) {
 		args = append(args, "--no-config")
 	}
 	fs.VisitAll(func(flag *pflag.Flag) {
-		if slices.Contains(ownFlags, flag.Name) || flag.Name == "help" || f.gate.sources[flag.Name] == fromDefault {
+		if slices.Contains(ownFlags, flag.Name) || flag.Name == "help" || flag.Hidden || f.gate.sources[flag.Name] == fromDefault {
 			return
 		}
 		// A variable may have set it, for other scans.
