@@ -234,7 +234,7 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, 
 		}
 	}
 	if f.behaviour.prompt != "" {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("the answers are those to one prompt, %q: another may have triggers of its own", f.behaviour.prompt))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("the answers are those to the prompt '%s' alone: another may have triggers of its own", f.behaviour.prompt))
 	}
 	r.Coverage.Behaviour = scan.GatheredFull
 	if !ev.Complete {
