@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/btu-scan/btu-scan/loader/internal/zipdir"
 )
 
 const tarBlock = 512
@@ -63,7 +65,7 @@ func readTar(w *walker, name string, data []byte) (contents, error) {
 			continue
 		}
 		where := place{file: name, member: h.Name}.path()
-		if traversesOut(h.Name) || (h.Typeflag == tar.TypeSymlink || h.Typeflag == tar.TypeLink) && traversesOut(h.Linkname) {
+		if zipdir.Traverses(h.Name) || (h.Typeflag == tar.TypeSymlink || h.Typeflag == tar.TypeLink) && zipdir.Traverses(h.Linkname) {
 			add(RulePathTraversal, SeverityHigh, where, "the member or what it links to lies outside of the archive's folder")
 		}
 		if seen[h.Name] && h.Size > 0 {
@@ -101,18 +103,4 @@ func sparse(h *tar.Header) bool {
 		}
 	}
 	return h.Typeflag == tar.TypeGNUSparse
-}
-
-// traversesOut reports whether a name in an archive leaves the folder that it
-// is unpacked to.
-func traversesOut(name string) bool {
-	if strings.HasPrefix(name, "/") || strings.Contains(name, `\`) || len(name) > 1 && name[1] == ':' {
-		return true
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if part == ".." {
-			return true
-		}
-	}
-	return false
 }

@@ -188,9 +188,7 @@ func (m *Model) Predict(ctx context.Context, sequences [][]int32) ([][]float32, 
 		}
 		b := arch.NewBatch(part...)
 		if m.net.Task == arch.Generate {
-			for _, start := range b.Starts[1:] {
-				b.Positions = append(b.Positions, start-1)
-			}
+			b.AskLast()
 		}
 		rows, err := m.engine.Forward(ctx, b, false)
 		if err != nil {

@@ -267,7 +267,9 @@ func gradients(ctx context.Context, m *model.Model, sequences [][]int32, at []in
 	var rows [][]float32
 	for part := range slices.Chunk(sequences, gradientsAtOnce) {
 		b := arch.NewBatch(part...)
-		lastTokens(m.Network(), b)
+		if m.Network().Task == arch.Generate {
+			b.AskLast()
+		}
 		if err := m.Network().Check(b); err != nil {
 			return nil, err
 		}

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -66,25 +66,13 @@ func (a *app) doctorCommand() *cobra.Command {
 engines run models, and whether there is a GPU. Nothing is changed and no network
 is used.`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return a.doctor(format) },
+		RunE: func(*cobra.Command, []string) error {
+			h := examine(libtorchEngine())
+			return a.show(format, h, h.print)
+		},
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "text", "`text` or json")
 	return cmd
-}
-
-func (a *app) doctor(format string) error {
-	if format != "text" && format != "json" {
-		return usagef("", "--format %q: text or json", format)
-	}
-	h := examine(libtorchEngine())
-	var out bytes.Buffer
-	if format == "text" {
-		h.print(&out)
-	} else if err := writeJSON(&out, h); err != nil {
-		return err
-	}
-	_, err := a.stdout.Write(out.Bytes())
-	return err
 }
 
 func examine(lib *libtorch) health {
@@ -141,7 +129,7 @@ func memTotal(meminfo string) uint64 {
 	return 0
 }
 
-func (h health) print(out *bytes.Buffer) {
+func (h health) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	defer func() { _ = w.Flush() }() // to memory
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"sync"
@@ -45,15 +43,13 @@ type events struct {
 }
 
 func (e *events) write(x event) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if enc.Encode(x) != nil {
+	line, err := report.JSON(x, "")
+	if err != nil {
 		return // a NaN of seconds, which there is none
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, _ = e.w.Write(report.EscapeJSON(b.Bytes())) // whoever closes standard error does not want to know
+	_, _ = e.w.Write(line) // whoever closes standard error does not want to know
 }
 
 // stages returns a function that writes an event for each stage of a model's

@@ -251,7 +251,7 @@ func (a *app) expose(ctx context.Context, f exposeFlags) error {
 }
 
 func (a *app) gatherExposure(ctx context.Context, f exposeFlags, p *progress) (*exposure, error) {
-	e := &exposure{SchemaVersion: 1, Tool: scan.Tool{Name: "btu-scan", Version: version()}, Warnings: []string{}}
+	e := &exposure{SchemaVersion: 1, Tool: thisTool(), Warnings: []string{}}
 	warn := func(format string, args ...any) { e.Warnings = append(e.Warnings, fmt.Sprintf(format, args...)) }
 	p.stage("reading the data")
 	set, err := readDataset(ctx, "--data", f.data, f.read)

@@ -96,13 +96,13 @@ func (a *app) scanAll(ctx context.Context, paths []string, f scanFlags) error {
 	for i, path := range paths {
 		fl.scanned[i] = report.Scanned{Path: path, Outcome: report.OutcomeNotScanned, ExitCode: exitInterrupted, Reasons: []string{}, Reports: []string{}}
 	}
-	err = a.withProgress(f.out.quiet || f.out.progress != progressAuto, func(p *progress) error {
+	err = a.withProgress(f.out.silent(), func(p *progress) error {
 		fl.line = p
 		fl.run(ctx)
 		return ctx.Err()
 	})
 	summary := &report.Summary{
-		SchemaVersion: report.SummarySchemaVersion, Tool: scan.Tool{Name: "btu-scan", Version: version()},
+		SchemaVersion: report.SummarySchemaVersion, Tool: thisTool(),
 		Models: fl.scanned, Outcomes: map[string]int{}, ExitCode: fl.exitCode(),
 	}
 	for i := range fl.scanned {

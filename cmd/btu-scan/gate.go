@@ -49,7 +49,7 @@ func (f *gateFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noConfig, "no-config", false, "read no "+policy.FileName)
 }
 
-// checkRequire refuses evidence that cannot be had.
+// check refuses evidence that cannot be had.
 func (f *gateFlags) check(evidence string) error {
 	if len(f.require) == 0 {
 		return nil

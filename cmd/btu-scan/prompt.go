@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/btu-scan/btu-scan/model"
-	"github.com/btu-scan/btu-scan/model/arch"
 	"github.com/btu-scan/btu-scan/tokenizer"
 )
 
@@ -226,15 +225,4 @@ func (a answering) Gradients(ctx context.Context, sequences [][]int32, at []int,
 			dout[id] = weights[i]
 		}
 	})
-}
-
-// lastTokens makes a batch ask for the answer after each sequence alone, where
-// there is one after each token.
-func lastTokens(net *arch.Network, b *arch.Batch) {
-	if net.Task != arch.Generate {
-		return
-	}
-	for _, start := range b.Starts[1:] {
-		b.Positions = append(b.Positions, start-1)
-	}
 }

@@ -282,7 +282,7 @@ func (s *sanitizing) named(words []string) (ts []sanitize.Trigger, err error) {
 // run sanitizes.
 func (s *sanitizing) run(ctx context.Context) error {
 	job := sanitize.Job{
-		Tool: scan.Tool{Name: "btu-scan", Version: version()}, Checkpoint: s.ck, Embedding: s.embedding, Reference: s.reference,
+		Tool: thisTool(), Checkpoint: s.ck, Embedding: s.embedding, Reference: s.reference,
 		Plan: s.plan, Out: s.f.out, Safetensors: s.f.to == "safetensors" && s.ck.Format() != loader.FormatSafetensors,
 		Triggers: triggersOf, Progress: s.p.stage, State: filepath.Clean(s.f.out) + stateSuffix,
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -40,17 +39,28 @@ func (a *app) print(f outputFlags, v any, text func(w io.Writer, colour bool)) e
 	return err
 }
 
-// writeJSON writes v indented. What could fool a terminal is escaped.
-func writeJSON(out *bytes.Buffer, v any) error {
+// show writes v to standard output as its text, or as JSON.
+func (a *app) show(format string, v any, text func(w io.Writer)) error {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return err
+	switch format {
+	case "text":
+		text(&b)
+	case "json":
+		if err := writeJSON(&b, v); err != nil {
+			return err
+		}
+	default:
+		return usagef("", "--format %q: text or json", format)
 	}
-	out.Write(report.EscapeJSON(b.Bytes()))
-	return nil
+	_, err := a.stdout.Write(b.Bytes())
+	return err
+}
+
+// writeJSON writes v indented.
+func writeJSON(out *bytes.Buffer, v any) error {
+	text, err := report.JSON(v, "  ")
+	out.Write(text)
+	return err
 }
 
 // A sheet writes labelled lines.

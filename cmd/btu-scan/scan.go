@@ -105,6 +105,9 @@ func (f *outputFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no report on standard output and no progress; the exit code tells")
 }
 
+// silent reports whether no progress is shown on a line.
+func (f *outputFlags) silent() bool { return f.quiet || f.progress != progressAuto }
+
 // keepSuspects is how many suspects a report holds at least.
 const keepSuspects = 100
 
@@ -138,7 +141,7 @@ func (a *app) scanOne(ctx context.Context, path string, f scanFlags) error {
 	// costs a tenth of its time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	var r *scan.Report
-	failure := a.withProgress(f.out.quiet || f.out.progress != progressAuto, func(p *progress) (err error) {
+	failure := a.withProgress(f.out.silent(), func(p *progress) (err error) {
 		p.tell = f.tell
 		r, err = a.evidence(ctx, path, f, p)
 		return err
@@ -218,16 +221,22 @@ func (f scanFlags) check() error {
 	return f.store.checkLock()
 }
 
+// newReport is the report of a checkpoint of which nothing is known yet.
+func newReport(path string) *scan.Report {
+	return &scan.Report{
+		SchemaVersion: scan.SchemaVersion, Tool: thisTool(),
+		Checkpoint: scan.Checkpoint{Path: path},
+		Coverage:   scan.Coverage{Weights: scan.GatheredNone, Behaviour: scan.GatheredNone},
+		TimingsMS:  map[string]float64{},
+	}
+}
+
 // gather makes the report. Where it cannot be finished the report says so and
 // the error why; without a checkpoint there is no report.
 func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress) (*scan.Report, error) {
 	clock := newClock()
-	r := &scan.Report{
-		SchemaVersion: scan.SchemaVersion, Tool: scan.Tool{Name: "btu-scan", Version: version()},
-		Checkpoint: scan.Checkpoint{Path: path},
-		Coverage:   scan.Coverage{Weights: scan.GatheredNone, Behaviour: scan.GatheredNone},
-		TimingsMS:  clock.ms,
-	}
+	r := newReport(path)
+	r.TimingsMS = clock.ms
 	policy := scan.Policy{Evidence: scan.Evidence(f.evidence)}
 	texts, err := f.behaviour.texts(func(warning string) { r.Warnings = append(r.Warnings, warning) })
 	if err != nil {

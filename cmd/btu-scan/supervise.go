@@ -99,12 +99,8 @@ func (a *app) supervise(ctx context.Context, path string, f scanFlags, p *progre
 
 // unfinished is the report of a scan of which only its end is known.
 func unfinished(path string, f scanFlags, failure error) *scan.Report {
-	r := &scan.Report{
-		SchemaVersion: scan.SchemaVersion, Tool: scan.Tool{Name: "btu-scan", Version: version()},
-		Checkpoint: scan.Checkpoint{Path: path},
-		Coverage:   scan.Coverage{Weights: scan.GatheredNone, Behaviour: scan.GatheredNone, Reasons: []string{failure.Error()}},
-		TimingsMS:  map[string]float64{},
-	}
+	r := newReport(path)
+	r.Coverage.Reasons = []string{failure.Error()}
 	limit := &limitError{}
 	if errors.As(failure, &limit) {
 		r.Unsafe = append(r.Unsafe, limit.finding(path))

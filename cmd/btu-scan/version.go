@@ -1,12 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/btu-scan/btu-scan/scan"
 )
 
 // A buildInfo is what btu-scan version --format json prints: what the Go
@@ -31,17 +33,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if format != "text" && format != "json" {
-				return usagef("", "--format %q: text or json", format)
-			}
-			var out bytes.Buffer
-			if format == "text" {
-				fmt.Fprintf(&out, "btu-scan %s\n", version())
-			} else if err := writeJSON(&out, build()); err != nil {
-				return err
-			}
-			_, err := a.stdout.Write(out.Bytes())
-			return err
+			return a.show(format, build(), func(w io.Writer) { fmt.Fprintf(w, "btu-scan %s\n", version()) })
 		},
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "text", "`text` or json")
@@ -55,6 +47,9 @@ func version() string {
 	}
 	return "(devel)"
 }
+
+// thisTool is what reports say of the program.
+func thisTool() scan.Tool { return scan.Tool{Name: "btu-scan", Version: version()} }
 
 func build() buildInfo {
 	b := buildInfo{SchemaVersion: 1, Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Engines: []string{"go"}}

@@ -27,6 +27,15 @@ func NewBatch(sequences ...[]int32) *Batch {
 	return b
 }
 
+// AskLast makes b ask a Generate network for the logits after each sequence
+// alone, not after each token.
+func (b *Batch) AskLast() {
+	b.Positions = make([]int, 0, b.Len())
+	for _, start := range b.Starts[1:] {
+		b.Positions = append(b.Positions, start-1)
+	}
+}
+
 // Len is the number of sequences.
 func (b *Batch) Len() int { return len(b.Starts) - 1 }
 

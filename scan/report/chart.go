@@ -342,6 +342,26 @@ func scatterChart(r *scan.Report) *htmlChart {
 	return c
 }
 
+// The bars of rates stand between names and values.
+const rateLeft, rateRight = 216, 132
+
+// rates draws the grid of a chart of bars from 0 to 100 %, and returns where a
+// rate is.
+func (c *htmlChart) rates(top, bottom float64, name string) (x func(rate float64) float64) {
+	x = func(rate float64) float64 {
+		if !(rate > 0) {
+			rate = 0
+		}
+		return rateLeft + (chartWidth-rateRight-rateLeft)*min(rate, 1)
+	}
+	for _, v := range []float64{0, 0.25, 0.5, 0.75, 1} {
+		c.line(x(v), top-4, x(v), bottom, "grid")
+		c.label(x(v), bottom+16, "middle", "tick", percent(v))
+	}
+	c.label((x(0)+x(1))/2, bottom+34, "middle", "axisname", name)
+	return x
+}
+
 // flipChart shows what the triggers and the suspects that were tried do to
 // answers, beside what random tokens do.
 func flipChart(r *scan.Report) *htmlChart {
@@ -372,23 +392,13 @@ func flipChart(r *scan.Report) *htmlChart {
 	if len(rows) == 0 {
 		return nil
 	}
-	const left, right, top, step = 216, 132, 30, 22
+	const top, step = 30, 22
 	bottom := float64(top + step*len(rows))
 	c := &htmlChart{Height: at(bottom + chartBottom), Title: "Texts that each token or phrase turns"}
-	x := func(rate float64) float64 {
-		if !(rate > 0) {
-			rate = 0
-		}
-		return left + (chartWidth-right-left)*min(rate, 1)
-	}
-	for _, v := range []float64{0, 0.25, 0.5, 0.75, 1} {
-		c.line(x(v), top-4, x(v), bottom, "grid")
-		c.label(x(v), bottom+16, "middle", "tick", percent(v))
-	}
-	c.label((x(0)+x(1))/2, bottom+34, "middle", "axisname", "texts that say something else and are turned")
+	x := c.rates(top, bottom, "texts that say something else and are turned")
 	for i, k := range rows {
 		y := float64(top + step*i)
-		c.label(left-8, y+15, "end", "name "+k.class, k.name)
+		c.label(rateLeft-8, y+15, "end", "name "+k.class, k.name)
 		c.Rects = append(c.Rects, chartRect{at(x(0)), at(y + 4), at(x(k.rate) - x(0)), at(step - 8), "fill " + k.class, k.name + " " + percent(k.rate) + ", at least " + percent(k.low)})
 		if k.low > 0 {
 			c.line(x(k.low), y+1, x(k.low), y+step-1, "bound")

@@ -1,9 +1,7 @@
 package report
 
 import (
-	"bytes"
 	"crypto/sha1"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path"
@@ -176,7 +174,7 @@ func (e cyclonedxEncoder) Encode(w io.Writer, r *scan.Report) error {
 		Type: "application", Name: orElse(bomSafe(r.Tool.Name), "btu-scan"), Version: Plain(clip(r.Tool.Version, sarifNameBytes)), // at most 1024 characters
 		External: []bomExternal{{"website", homepage}},
 	}}
-	content, err := doc.encode()
+	content, err := JSON(doc, "  ")
 	if err != nil {
 		return err
 	}
@@ -185,22 +183,7 @@ func (e cyclonedxEncoder) Encode(w io.Writer, r *scan.Report) error {
 	if !e.created.IsZero() {
 		doc.Metadata.Timestamp = e.created.UTC().Format(time.RFC3339)
 	}
-	if content, err = doc.encode(); err != nil {
-		return err
-	}
-	_, err = w.Write(content)
-	return err
-}
-
-func (b *bom) encode() ([]byte, error) {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(b); err != nil {
-		return nil, err
-	}
-	return EscapeJSON(out.Bytes()), nil
+	return writeJSON(w, doc, "  ")
 }
 
 // namespaceURL is RFC 9562's namespace of names that are URLs.

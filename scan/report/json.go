@@ -32,23 +32,38 @@ func (jsonEncoder) Encode(w io.Writer, r *scan.Report) error {
 	if c.clamped > 0 {
 		clean.Warnings = append(clean.Warnings, fmt.Sprintf("%d numbers of the report were not finite: NaN is written as 0, infinity as the largest number", c.clamped))
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(clean); err != nil {
+	return writeJSON(w, clean, "  ")
+}
+
+// writeJSON writes v as [JSON] has it, in one call of Write.
+func writeJSON(w io.Writer, v any, indent string) error {
+	text, err := JSON(v, indent)
+	if err != nil {
 		return err
 	}
-	_, err := w.Write(EscapeJSON(b.Bytes()))
+	_, err = w.Write(text)
 	return err
 }
 
-// EscapeJSON replaces characters of JSON that encoding/json wrote that are not
+// JSON is v as JSON with a line break at its end, on one line where indent is
+// empty. What could fool a terminal is escaped, and nothing else.
+func JSON(v any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return escapeJSON(b.Bytes()), nil
+}
+
+// escapeJSON replaces characters of JSON that encoding/json wrote that are not
 // visible by their \uXXXX form.
 //
 // Outside strings JSON is ASCII, and inside them encoding/json has escaped the
 // controls below the space, so only what is above '~' needs a look.
-func EscapeJSON(src []byte) []byte {
+func escapeJSON(src []byte) []byte {
 	if !slices.ContainsFunc(src, func(c byte) bool { return c > '~' }) {
 		return src
 	}

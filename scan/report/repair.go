@@ -70,25 +70,15 @@ func repairChart(r *scan.Repair) *htmlChart {
 		return nil
 	}
 	shown := attacks[:min(len(attacks), chartRows)]
-	const left, right, top, step = 216, 132, 12, 34
+	const top, step = 12, 34
 	bottom := float64(top + step*len(shown))
 	c := &htmlChart{Height: at(bottom + chartBottom), Title: "What each trigger could do, before and after"}
-	x := func(rate float64) float64 {
-		if !(rate > 0) {
-			rate = 0
-		}
-		return left + (chartWidth-right-left)*min(rate, 1)
-	}
-	for _, v := range []float64{0, 0.25, 0.5, 0.75, 1} {
-		c.line(x(v), top-4, x(v), bottom, "grid")
-		c.label(x(v), bottom+16, "middle", "tick", percent(v))
-	}
-	c.label((x(0)+x(1))/2, bottom+34, "middle", "axisname", "texts of other labels that the trigger turns")
+	x := c.rates(top, bottom, "texts of other labels that the trigger turns")
 	worst := 0.0
 	for i, a := range shown {
 		y := float64(top + step*i)
 		name := htmlToken(a.Text, 28)
-		c.label(left-8, y+20, "end", "name", name)
+		c.label(rateLeft-8, y+20, "end", "name", name)
 		about := name + " on " + htmlSafe(texts[i])
 		c.Rects = append(c.Rects,
 			chartRect{at(x(0)), at(y + 3), at(x(a.Before) - x(0)), at(step/2 - 4), "before", about + ", before: " + percent(a.Before)},

@@ -1,10 +1,8 @@
 package report
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -170,15 +168,7 @@ func (sarifEncoder) Encode(w io.Writer, r *scan.Report) error {
 		return errNil
 	}
 	s := sarifWriter{Report: r, names: TokenNames(r), artifacts: map[string]int{}, seen: map[string]int{}}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(s.log()); err != nil {
-		return err
-	}
-	_, err := w.Write(EscapeJSON(b.Bytes()))
-	return err
+	return writeJSON(w, s.log(), " ")
 }
 
 // A sarifWriter turns one report into SARIF.

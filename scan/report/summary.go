@@ -1,9 +1,7 @@
 package report
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -84,7 +82,7 @@ func (s *Summary) Encode(w io.Writer, format string, opt Options) error {
 		text = s.markdown()
 	case "json":
 		var err error
-		if text, err = s.json(); err != nil {
+		if text, err = JSON(s, "  "); err != nil {
 			return err
 		}
 	default:
@@ -92,15 +90,6 @@ func (s *Summary) Encode(w io.Writer, format string, opt Options) error {
 	}
 	_, err := w.Write(text)
 	return err
-}
-
-func (s *Summary) json() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	err := enc.Encode(s)
-	return EscapeJSON(b.Bytes()), err
 }
 
 // headline is how many models came to what, the worst first.

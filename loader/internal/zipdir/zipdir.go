@@ -413,7 +413,7 @@ func (d *Dir) names() {
 	folded := make(map[string]int, len(d.Entries))
 	for i, e := range d.Entries {
 		switch {
-		case traverses(e.Name):
+		case Traverses(e.Name):
 			d.note(Traversal, e.Name, e.HeaderOff, "the name points out of the archive")
 		case !utf8.ValidString(e.Name):
 			d.note(Malformed, e.Name, e.HeaderOff, "the name is not UTF-8")
@@ -437,7 +437,9 @@ func (d *Dir) names() {
 	}
 }
 
-func traverses(name string) bool {
+// Traverses reports whether a name in an archive, zip or other, leaves the folder
+// that it is unpacked to.
+func Traverses(name string) bool {
 	if strings.HasPrefix(name, "/") || strings.Contains(name, "\\") || len(name) > 1 && name[1] == ':' {
 		return true
 	}
