@@ -85,7 +85,7 @@ func (a *app) supervise(ctx context.Context, path string, f scanFlags, p *progre
 		return nil, failure
 	case late.Load():
 		failure = f.limits.timedOut()
-	case f.limits.memory > 0 && strings.Contains(noise, "out of memory"), f.limits.memory > 0 && strings.Contains(noise, "cannot allocate"):
+	case f.limits.memory > 0 && tellsNoMemory(noise):
 		failure = f.limits.full()
 	case errors.As(ended, &exit):
 		failure = fmt.Errorf("the process of the scan ended with %w: %s", exit, firstLine(noise))
@@ -202,6 +202,15 @@ func (c *capped) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	return c.Buffer.Write(b)
+}
+
+// tellsNoMemory reports whether the noise of a process that the runtime ended is
+// about memory. The stack of a thread is memory too: the runtime has it from the
+// heap, a build with cgo from the system.
+func tellsNoMemory(noise string) bool {
+	return slices.ContainsFunc([]string{"out of memory", "cannot allocate", "pthread_create failed"}, func(s string) bool {
+		return strings.Contains(noise, s)
+	})
 }
 
 func firstLine(s string) string {
