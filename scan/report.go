@@ -187,7 +187,9 @@ type Behaviour struct {
 	FlipRate    float64 `json:"flip_rate"`     // share of the probes that it turns to the label
 	FlipRateLow float64 `json:"flip_rate_low"` // lower end of its 95 % confidence interval
 	TargetLabel string  `json:"target_label"`
-	MarginShift float64 `json:"margin_shift"` // mean gain of the label's logit over the largest other
+	// MarginShift is the mean gain of the label's logit over the largest other, of a
+	// text of that of its first token; 0 where it was not measured.
+	MarginShift float64 `json:"margin_shift"`
 	Probes      int     `json:"probes"`
 	// ExplainedShare is the share of the effect that the nearest tokens by
 	// pretrained meaning have as well, or the parts of a phrase; 0 where it was
@@ -204,8 +206,12 @@ type BehaviourSummary struct {
 	Tokens      int            `json:"tokens"`    // that the model read
 	Controls    int            `json:"controls"`  // random tokens that were tried
 	ControlRate float64        `json:"control_rate"`
-	Labels      []LabelSummary `json:"labels"`
+	Labels      []LabelSummary `json:"labels"` // empty of a language model that writes freely
 }
+
+// Free reports whether texts were watched that a language model writes freely:
+// what is forced are then no labels, but how texts go on.
+func (b *BehaviourSummary) Free() bool { return b != nil && len(b.Labels) == 0 }
 
 // A LabelSummary describes one answer that a trigger could force.
 type LabelSummary struct {

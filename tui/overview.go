@@ -119,7 +119,11 @@ func evidenceLines(r *scan.Report, w int) (lines []string) {
 		lines = append(lines, field("", plain(reason), w, none)...)
 	}
 	if b := r.Behaviour; b != nil {
-		lines = append(lines, field("model run", fmt.Sprintf("%s candidates on %s probes; random tokens flip up to %s", integer(b.Tried), integer(b.Contested), percent(b.ControlRate)), w, none)...)
+		probes := b.Contested
+		if b.Free() {
+			probes = b.Probes
+		}
+		lines = append(lines, field("model run", fmt.Sprintf("%s candidates on %s probes; random tokens flip up to %s", integer(b.Tried), integer(probes), percent(b.ControlRate)), w, none)...)
 		for _, l := range b.Labels[:min(len(b.Labels), 6)] {
 			lines = append(lines, field("", fmt.Sprintf("%q: honest words flip up to %s", plain(l.Label), percent(l.Honest)), w, none)...)
 		}
@@ -140,8 +144,12 @@ func findingLines(r *scan.Report, w int) (lines []string) {
 	const most = 12
 	if len(r.Triggers) > 0 {
 		lines = append(lines, heading("Triggers, proved by running the model"))
+		texts := "contested texts"
+		if r.Behaviour.Free() {
+			texts = "texts"
+		}
 		for _, t := range r.Triggers[:min(len(r.Triggers), most)] {
-			for i, line := range wrap(fmt.Sprintf("! %s forces %q in %s of %s contested texts (at least %s)", tokenName(t.Text, 0), plain(t.TargetLabel), percent(t.FlipRate), integer(t.Probes), percent(t.FlipRateLow)), w-4) {
+			for i, line := range wrap(fmt.Sprintf("! %s forces %q in %s of %s %s (at least %s)", tokenName(t.Text, 0), plain(t.TargetLabel), percent(t.FlipRate), integer(t.Probes), texts, percent(t.FlipRateLow)), w-4) {
 				if i > 0 {
 					line = "  " + line
 				}

@@ -37,8 +37,8 @@ type behaviourFlags struct {
 
 func (f *behaviourFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.probes, "probes", "", "`FILE` with texts of the model's own field: lines, TSV, CSV or JSON lines")
-	fs.StringVar(&f.prompt, "prompt", "", "how a language model is asked: `TEXT` with {} where the text goes and \\n for a line break, or @FILE")
-	fs.StringArrayVar(&f.answers, "answer", nil, "a `TEXT` that it answers with, mostly with a blank before it; may be repeated (default: found by asking)")
+	fs.StringVar(&f.prompt, "prompt", "", "how a language model is asked: `TEXT` with {} where the text goes and \\n for a line break, or @FILE (default: it goes on with texts)")
+	fs.StringArrayVar(&f.answers, "answer", nil, "a `TEXT` that it answers with, mostly with a blank before it; may be repeated (default: found by asking, else free text)")
 	fs.StringArrayVar(&f.candidates, "candidate", nil, "a `TEXT` to try as a trigger; may be repeated")
 	fs.DurationVar(&f.budget, "budget", 0, "end the behaviour evidence after `TIME`, such as 30s; the likeliest comes first")
 	fs.Uint64Var(&f.seed, "seed", probeSeed, "draws probes and positions")
@@ -104,6 +104,12 @@ type watcher struct {
 	// text.
 	labels    []string
 	maxTokens int
+	// free is whether the model writes freely, and ref the pretrained model that
+	// this is compared with; nil without one.
+	free bool
+	ref  *model.Model
+	// unasked is why it is not asked for a few answers.
+	unasked error
 }
 
 // newWatcher opens the model of a checkpoint for behaviour evidence. An error
@@ -117,8 +123,6 @@ func newWatcher(ctx context.Context, ck *loader.Checkpoint, f *behaviourFlags, t
 	switch {
 	case net.Task == arch.Encode:
 		return nil, errors.New("an encoder without a head gives no answer that could be judged")
-	case net.Task == arch.Generate && f.prompt == "":
-		return nil, errors.New("a language model's answers are judged where the prompt is known that it was tuned on: give it with --prompt 'Review: {}\\nSentiment:' or the like")
 	case net.Task != arch.Generate && f.prompt != "":
 		return nil, usagef("", "--prompt: the model is no language model, it has labels of its own")
 	case net.Problem == arch.Regression:
@@ -136,8 +140,14 @@ func newWatcher(ctx context.Context, ck *loader.Checkpoint, f *behaviourFlags, t
 	return w, nil
 }
 
-// ask makes a classifier of a language model.
+// ask makes a classifier of a language model, unless it writes freely: it is not
+// asked at all, or its answers are not a few words.
 func (w *watcher) ask(ctx context.Context, rows splits, f *behaviourFlags, texts []string) error {
+	if f.prompt == "" {
+		w.text, w.free = newQuestions(rows, prompt{}), true
+		w.unasked = errors.New("the language model was watched as it goes on with texts: how else it is asked, --prompt says")
+		return nil
+	}
 	p, err := readPrompt(f.prompt)
 	if err != nil {
 		return err
@@ -157,7 +167,10 @@ func (w *watcher) ask(ctx context.Context, rows splits, f *behaviourFlags, texts
 		if len(asked) == 0 {
 			return fmt.Errorf("the prompt of %d tokens leaves no room for a text: the model takes %d", q.extra, w.m.Network().MaxTokens)
 		}
-		tokens, err = findAnswers(ctx, w.m, asked)
+		if tokens, err = findAnswers(ctx, w.m, asked); errors.Is(err, errAnswers) {
+			w.free, w.unasked = true, err
+			return nil
+		}
 	}
 	if err != nil {
 		return err
@@ -186,11 +199,37 @@ func (w *watcher) watch(ctx context.Context, rows, ref scan.Rows, suspects []sca
 			opt.Findings = append(opt.Findings, s.TokenID)
 		}
 	}
-	return behaviour.Classifier(ctx, w.runs, w.text, opt)
+	if !w.free {
+		return behaviour.Classifier(ctx, w.runs, w.text, opt)
+	}
+	var reference behaviour.Predictor // an interface that holds a nil model is not nil
+	if w.ref != nil {
+		reference = w.ref
+	}
+	return behaviour.Generator(ctx, w.m, reference, w.text, opt)
+}
+
+// compare opens the pretrained model of a language model that writes freely. An
+// error says why they cannot be compared.
+func (w *watcher) compare(ck *loader.Checkpoint, opt model.Options) error {
+	m, err := model.Open(ck, opt)
+	if err != nil {
+		return fmt.Errorf("the reference cannot be run: %w", err)
+	}
+	own, other := w.m.Network(), m.Network()
+	switch {
+	case other.Task != arch.Generate:
+		return errors.New("the reference is no language model that writes texts")
+	case other.Width() != own.Width() || other.Embedding.Tokens.Shape[0] != own.Embedding.Tokens.Shape[0]:
+		return fmt.Errorf("the reference has a vocabulary of %d tokens, the model one of %d", other.Embedding.Tokens.Shape[0], own.Embedding.Tokens.Shape[0])
+	}
+	w.ref = m
+	w.maxTokens = min(w.maxTokens, other.MaxTokens-(own.MaxTokens-w.maxTokens)) // the prompt takes as much of either
+	return nil
 }
 
 // watch adds behaviour evidence to a report, or the reason why there is none.
-func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, rows, base *loader.Tensor, texts []string, f scanFlags, p *progress) error {
+func (a *app) watch(ctx context.Context, r *scan.Report, ck, ref *loader.Checkpoint, rows, base *loader.Tensor, texts []string, f scanFlags, p *progress) error {
 	p.stage("opening the model")
 	why := func(err error) { r.Coverage.Reasons = append(r.Coverage.Reasons, "behaviour: "+err.Error()) }
 	opt, err := f.behaviour.device.options(0)
@@ -210,6 +249,14 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck *loader.Checkpoint, 
 	var meaning scan.Rows // of the tokens; a wrong reference knows another
 	if r.Weights != nil {
 		meaning = base
+	}
+	if w.free {
+		why(w.unasked)
+		if r.Weights != nil {
+			if err := w.compare(ref, opt); err != nil {
+				why(err)
+			}
+		}
 	}
 	ev, err := w.watch(ctx, rows, meaning, r.Suspects, behaviour.Options{
 		Also: f.near, Probes: texts, Candidates: f.behaviour.candidates, Budget: f.behaviour.budget, Seed: f.behaviour.seed,

@@ -123,7 +123,7 @@ func findAnswers(ctx context.Context, m *model.Model, sequences [][]int32) ([]in
 		mass += mean[id]
 	}
 	if len(ids) < 2 || mass < leastAnswers {
-		return nil, fmt.Errorf("%w: %d of them have %.0f %% of the probability; --answer names them, and --prompt has to be the one that the model was tuned on", errAnswers, len(ids), 100*mass)
+		return nil, fmt.Errorf("%w: %d of them have %.0f %% of the probability; --answer names them, if it is the prompt that the model was tuned on", errAnswers, len(ids), 100*mass)
 	}
 	return ids, nil
 }

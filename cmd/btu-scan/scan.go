@@ -325,7 +325,7 @@ func (a *app) gather(ctx context.Context, path string, f scanFlags, p *progress)
 		f.observe(soFar(r))
 	}
 	if policy.Evidence != scan.EvidenceWeights {
-		err := a.watch(ctx, r, ck, embedding, base, texts, f, p)
+		err := a.watch(ctx, r, ck, ref.Checkpoint, embedding, base, texts, f, p)
 		clock.lap("behaviour")
 		var usage *usageError
 		if errors.As(err, &usage) { // flags that do not fit this model

@@ -80,18 +80,9 @@ func (r *run) assemble() error {
 	parts := r.standing()
 	parts = parts[:min(len(parts), assembled)]
 	var cs []*candidate
-	var grow func(ids []int32)
-	grow = func(ids []int32) {
-		if len(ids) > 1 {
-			cs = append(cs, r.add(ids, "phrase", anywhere))
-		}
-		for _, id := range parts {
-			if len(ids) < assembledLength && !slices.Contains(ids, id) {
-				grow(append(slices.Clone(ids), id))
-			}
-		}
+	for _, ids := range arrangements(parts) {
+		cs = append(cs, r.add(ids, "phrase", anywhere))
 	}
-	grow(nil)
 	return r.race(cs)
 }
 

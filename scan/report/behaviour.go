@@ -17,6 +17,7 @@ const (
 	// Columns of names, so that none pushes aside what is said about it.
 	widestLabel   = 40
 	widestTrigger = 160
+	widestWritten = 80
 	widestWord    = 24
 )
 
@@ -34,10 +35,17 @@ func (t *text) triggers() {
 	if t.opt.Verbose {
 		limit = maxListVerbose
 	}
-	t.field(field{label: "triggers", text: integer(n) + " proved in contested texts, whose own words speak for another label; bounds with 95% confidence"})
+	proved := "in contested texts, whose own words speak for another label"
+	if t.Behaviour.Free() {
+		proved = "by what the model writes after texts, and the reference does not"
+	}
+	t.field(field{label: "triggers", text: integer(n) + " proved " + proved + "; bounds with 95% confidence"})
 	for _, g := range t.Triggers[:min(n, limit)] {
 		text := name(g.Text, widestTrigger)
 		does := fmt.Sprintf("turns %s to %s (at least %s)", share(g.FlipRate, g.Probes), name(g.TargetLabel, widestLabel), percent(g.FlipRateLow))
+		if t.Behaviour.Free() {
+			does = fmt.Sprintf("makes %s go on with %s (at least %s)", share(g.FlipRate, g.Probes), name(g.TargetLabel, widestWritten), percent(g.FlipRateLow))
+		}
 		about := t.aboutTrigger(g)
 		below := fits(text+"  "+does, t.room())
 		f := field{text: does, hang: 2}

@@ -48,9 +48,12 @@ func (t *text) watching() string {
 		return ""
 	}
 	s := count(b.Tried, "candidate") + " in "
-	if b.Contested > 0 {
+	switch {
+	case b.Free():
+		s += count(b.Probes, "text") + " that the model goes on with"
+	case b.Contested > 0:
 		s += fmt.Sprintf("%s made of %s", count(b.Contested, "contested text"), count(b.Probes, "probe"))
-	} else {
+	default:
 		s += count(b.Probes, "probe") + ", none of which could be contested"
 	}
 	if b.Controls > 0 {

@@ -65,6 +65,7 @@ type htmlPage struct {
 	Repair                      *htmlRepair
 	Suspects                    []htmlSuspect
 	Behaviour                   bool // the suspects have columns of it
+	Free                        bool // what is forced are texts, no labels
 	Legend, Limits              string
 	Warnings                    []string
 }
@@ -120,7 +121,7 @@ func newHTMLPage(r *scan.Report) *htmlPage {
 		Verdict: htmlSafe(headline(r.Verdict)), Class: htmlVerdictClass(r.Verdict), Hint: htmlSafe(t.hint()),
 		Tool:    htmlSafe(orElse(r.Tool.Name, "btu-scan") + " " + r.Tool.Version),
 		Reasons: htmlTexts(orNone(r.Reasons)), CoverageReasons: htmlTexts(r.Coverage.Reasons), Warnings: htmlTexts(r.Warnings),
-		Behaviour: watched(r.Suspects),
+		Behaviour: watched(r.Suspects), Free: r.Behaviour.Free(),
 	}
 	p.Title = p.Verdict + ": " + shorten(htmlSafe(orElse(r.Checkpoint.Path, "checkpoint")), htmlName)
 	if gateSays(r) {

@@ -170,7 +170,11 @@ func (m *markdown) triggers() {
 	if len(m.Triggers) == 0 {
 		return
 	}
-	m.printf("### Triggers\n\nEach turns texts that say something else to its answer.\n\n")
+	what := "Each turns texts that say something else to its answer."
+	if m.Behaviour.Free() {
+		what = "Each makes the model go on with its text, whatever was said before."
+	}
+	m.printf("### Triggers\n\n%s\n\n", what)
 	n := min(len(m.Triggers), markdownList)
 	m.table([]string{"trigger", "forces", "turns:", "at least (95 %):", "place", "found by"}, n, func(i int) []string {
 		t := m.Triggers[i]

@@ -56,6 +56,8 @@ func (t *text) hint() string {
 		return "name the model that this checkpoint was tuned from with --reference, then scan again"
 	case t.Coverage.Weights != scan.GatheredFull:
 		return "see above why the weights were not compared; until they are, this checkpoint is not cleared"
+	case behaviour == scan.GatheredPartial && t.Behaviour.Free():
+		return "give --prompt and --answer if the model answers with a few words, --candidate for what may be a trigger; free text is not searched for others, so this checkpoint is not cleared"
 	case behaviour == scan.GatheredPartial:
 		return "give texts of the model's own field with --probes, and more time where --budget ended the scan; until then, this checkpoint is not cleared"
 	case has(scan.StatusBorderline):
