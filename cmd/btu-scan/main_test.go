@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code":      codeCmd,
 			"matrix":    matrixCmd,
+			"writer":    writerCmd,
 			"unhex":     unhexCmd,
 			"cut":       cutCmd,
 			"same":      sameCmd,

@@ -144,12 +144,16 @@ func watched(suspects []scan.Suspect) bool {
 }
 
 // meanings explains the columns of behaviour that a table has room for.
-func meanings(cols table, _ []int) string {
+func (t *text) meanings(cols table, _ []int) string {
+	texts := "contested texts"
+	if t.Behaviour.Free() {
+		texts = "texts"
+	}
 	var parts []string
 	for _, c := range cols {
 		switch c.title {
 		case "flips":
-			parts = append(parts, "flips: contested texts that the token turns")
+			parts = append(parts, "flips: "+texts+" that the token turns")
 		case "explained":
 			parts = append(parts, "explained: whether tokens of like meaning do much of the same (- not asked)")
 		}

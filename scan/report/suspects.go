@@ -41,7 +41,7 @@ func (t *text) suspects() {
 	shown := t.Suspects[:min(t.opt.Top, len(t.Suspects))]
 	t.field(field{label: "suspects", text: t.legend(len(shown))})
 	table, width := t.table(shown), t.opt.Width-2
-	if s := meanings(table.fit(width)); s != "" {
+	if s := t.meanings(table.fit(width)); s != "" {
 		t.field(field{text: s})
 	}
 	t.blank()
