@@ -28,6 +28,7 @@ const (
 	// writes, so that what merely goes well with the candidate comes too late.
 	following = 4  // of which the last is mostly a full stop
 	askedRows = 64 // rows of logits that are held at once
+	freeParts = 4  // tokens that are put together in every order
 	finalists = 8  // candidates that are looked at closely
 )
 
@@ -159,7 +160,7 @@ func (c *collapse) readTexts() error {
 	}
 	c.ev.Summary.Probes = len(c.probes)
 	mean := tokens/len(c.probes) + 2
-	c.planned = mean * (len(c.probes) + 2*controls*24 + (guided+len(c.opt.Also)+len(c.opt.Candidates))*rounds[0].probes + 1200 + finalists*1000)
+	c.planned = mean * (len(c.probes) + 2*controls*rounds[1].probes + (guided+len(c.opt.Also)+len(c.opt.Candidates))*rounds[0].probes + 2000)
 	var err error
 	c.base, err = c.guess(c.model, c.plainly(c.probes))
 	return err
@@ -303,7 +304,7 @@ func towards(token int32, with, without []guess) forced {
 // setControls finds what tokens do that mean nothing to anyone.
 func (c *collapse) setControls() error {
 	c.controlIDs = append(c.random(controls, 0.05, 0.3), c.random(controls, 0.7, 1)...)
-	probes := c.probes[:min(rounds[2].probes, len(c.probes))]
+	probes := c.probes[:min(rounds[1].probes, len(c.probes))]
 	var rates []float64
 	for _, id := range c.controlIDs {
 		with, err := c.guess(c.model, c.holding(single(id), probes))
@@ -371,7 +372,7 @@ func (c *collapse) tryPhrases() error {
 	for _, id := range c.suspects() {
 		a := c.attempts[key(single(id), anywhere)]
 		alone := len(a.after) > rounds[0].probes && most(a.after, c.base).rate() >= enough
-		if slices.Contains(c.opt.Abnormal, int(id)) && !alone && len(parts) < assembled {
+		if slices.Contains(c.opt.Abnormal, int(id)) && !alone && len(parts) < freeParts {
 			parts = append(parts, id)
 		}
 	}
@@ -412,9 +413,7 @@ func (c *collapse) compete(as []*attempt) error {
 		}
 		slices.SortStableFunc(as, c.byForce)
 		as = as[:min(len(as), round.keep)]
-		if k > 0 {
-			as = slices.DeleteFunc(as, func(a *attempt) bool { return most(a.after, c.base).rate() < going })
-		}
+		as = slices.DeleteFunc(as, func(a *attempt) bool { return most(a.after, c.base).rate() < going })
 	}
 	return nil
 }
