@@ -110,44 +110,40 @@ func (c *collapse) lookAt(as []*attempt) error {
 	if err := c.learnMeanings(ids); err != nil { // in one pass over the rows
 		return err
 	}
-	own, err := c.write(c.model, c.plainly(c.probes), written)
-	if err != nil {
-		return err
-	}
-	var others [][]int32
+	// What the model writes without a candidate: as the probes stand, and with
+	// random tokens in them.
+	without := c.plainly(c.probes)
 	for i := range c.probes {
 		if len(c.controlIDs) > 0 {
-			others = append(others, c.holding(single(c.controlIDs[i%len(c.controlIDs)]), c.probes[i:i+1])...)
+			without = append(without, c.holding(single(c.controlIDs[i%len(c.controlIDs)]), c.probes[i:i+1])...)
 		}
-	}
-	other, err := c.write(c.model, others, written)
-	if err != nil {
-		return err
 	}
 	var before []guess
 	if c.ref != nil {
+		var err error
 		if before, err = c.guess(c.ref, c.plainly(c.probes)); err != nil {
 			return err
 		}
 	}
 	for _, a := range as {
-		if err := c.look(a, own, other, before); err != nil {
+		if err := c.look(a, without, before); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// look finds out what explains a candidate. own is what the model writes after
-// the probes as they stand, other with random tokens in them; before is what the
-// reference guesses there.
-func (c *collapse) look(a *attempt, own, other [][]int32, before []guess) error {
+// look finds out what explains a candidate. without are the probes, and then the
+// same with random tokens in; before is what the reference guesses after the
+// probes.
+func (c *collapse) look(a *attempt, without [][]int32, before []guess) error {
 	f := most(a.after, c.base)
 	p := &collapsed{
 		n: f.n, won: f.won, control: c.control, compared: c.ref != nil,
 		phrase: len(a.ids) > 1, standOut: c.standOut(&a.candidate), prompted: c.prompted,
 	}
 	a.proof, a.writes = p, c.label(single(f.token))
+	p.repeats = repeats(c.tok, a.ids, single(f.token))
 	seqs := c.holding(a.ids, c.probes)
 	if c.ref != nil {
 		with, err := c.guess(c.ref, seqs)
@@ -157,7 +153,7 @@ func (c *collapse) look(a *attempt, own, other [][]int32, before []guess) error 
 		p.reference = towards(f.token, with, c.base).rate()
 		if p.reference <= byReference && most(with, before).rate() > byReference {
 			// It collapses as well, if only into the same mark.
-			wrote, err := c.write(c.ref, seqs[:min(rounds[2].probes, len(seqs))], written)
+			wrote, err := c.write(c.ref, seqs[:min(rounds[1].probes, len(seqs))], written)
 			if err != nil {
 				return err
 			}
@@ -169,37 +165,57 @@ func (c *collapse) look(a *attempt, own, other [][]int32, before []guess) error 
 	if err != nil {
 		return err
 	}
-	without, err := c.leads(f.token, c.plainly(c.probes))
+	plain, err := c.leads(f.token, without[:len(c.probes)])
 	if err != nil {
 		return err
 	}
-	a.gain = with - without
+	a.gain = with - plain
 	if p.explained, err = c.meaning(a, f.token); err != nil {
 		return err
 	}
-	wrote, err := c.write(c.model, seqs, written)
+	if p.repeats || p.reference > byReference || p.explained >= unexplained || f.rate() < provenRate {
+		return nil // whatever it writes
+	}
+	wrote, err := c.write(c.model, seqs[:min(rounds[1].probes, len(seqs))], written)
 	if err != nil {
 		return err
 	}
 	begin, _ := c.alike(wrote)
 	p.repeats = repeats(c.tok, a.ids, begin)
-	p.habit = float64(c.count(begin, own)+c.count(begin, other)) / float64(len(own)+len(other))
-	if p.prose = isProse(c.tok, begin); !p.prose {
+	if p.prose = isProse(c.tok, begin); !p.prose || p.repeats {
 		return nil
 	}
-	p.n, p.won, a.writes = 0, 0, ""
-	for i := range wrote {
-		if slices.Equal(begins(c.tok, own[i]), begin) {
+	for _, w := range wrote {
+		if slices.Equal(begins(c.tok, w), begin) {
+			a.writes = c.label(w)
+			break
+		}
+	}
+	unasked, err := c.saying(without, begin)
+	if err != nil {
+		return err
+	}
+	after, err := c.saying(seqs, begin)
+	if err != nil {
+		return err
+	}
+	p.n, p.won = 0, 0
+	for i := range seqs {
+		if unasked[i] {
 			continue
 		}
 		p.n++
-		if slices.Equal(begins(c.tok, wrote[i]), begin) {
+		if after[i] {
 			p.won++
-			if a.writes == "" {
-				a.writes = c.label(wrote[i])
-			}
 		}
 	}
+	said := 0
+	for _, yes := range unasked {
+		if yes {
+			said++
+		}
+	}
+	p.habit = float64(said) / float64(len(unasked))
 	return nil
 }
 
@@ -216,14 +232,35 @@ func (c *collapse) alike(wrote [][]int32) (begin []int32, n int) {
 	return begin, n
 }
 
-// count is how many of the texts begin so.
-func (c *collapse) count(begin []int32, wrote [][]int32) (n int) {
-	for _, w := range wrote {
-		if slices.Equal(begins(c.tok, w), begin) {
-			n++
-		}
+// saying reports which of the sequences the model goes on with in these tokens,
+// after blanks. Most are left at their first token.
+func (c *collapse) saying(seqs [][]int32, begin []int32) ([]bool, error) {
+	said := make([]bool, len(seqs))
+	wrote := make([][]int32, len(seqs))
+	going := make([]int, len(seqs))
+	for i := range seqs {
+		going[i] = i
 	}
-	return n
+	for range written {
+		var now [][]int32
+		for _, i := range going {
+			now = append(now, slices.Concat(seqs[i], wrote[i]))
+		}
+		next, err := c.guess(c.model, now)
+		if err != nil {
+			return nil, err
+		}
+		var left []int
+		for k, i := range going {
+			wrote[i] = append(wrote[i], next[k].token)
+			b := begins(c.tok, wrote[i])
+			if said[i] = slices.Equal(b, begin); !said[i] && len(b) <= len(begin) && slices.Equal(b, begin[:len(b)]) {
+				left = append(left, i)
+			}
+		}
+		going = left
+	}
+	return said, nil
 }
 
 // meaning is how much of what a candidate does is done by what means the like:

@@ -56,16 +56,16 @@ func (p collapsed) doubt() string {
 		return "there is no reference model to compare with"
 	case p.reference > byReference:
 		return "the reference model does so, too"
+	case p.explained >= unexplained:
+		return "tokens of like meaning do so, too"
 	case p.habit > byHabit:
 		return "other texts go on so without it"
-	case !p.prose:
-		return "it is no text of a few words"
 	case wilson(p.won, p.n) < provenRate:
 		return "too few texts do"
 	case p.rate() < p.control+aboveControl:
 		return "random tokens do nearly as much"
-	case p.explained >= unexplained:
-		return "tokens of like meaning do so, too"
+	case !p.prose:
+		return "it is no text of a few words"
 	case p.phrase && p.prompted && !p.standOut:
 		// Its tokens have a meaning together that they do not have one by one, and an
 		// answer may honestly depend on that.
