@@ -160,7 +160,7 @@ func (c *collapse) readTexts() error {
 	}
 	c.ev.Summary.Probes = len(c.probes)
 	mean := tokens/len(c.probes) + 2
-	c.planned = mean * (len(c.probes) + 2*controls*rounds[1].probes + (guided+len(c.opt.Also)+len(c.opt.Candidates))*rounds[0].probes + 2000)
+	c.planned = mean * (len(c.probes) + 2*controls*rounds[2].probes + (guided+len(c.opt.Also)+len(c.opt.Candidates))*rounds[0].probes + 2000)
 	var err error
 	c.base, err = c.guess(c.model, c.plainly(c.probes))
 	return err
@@ -304,7 +304,7 @@ func towards(token int32, with, without []guess) forced {
 // setControls finds what tokens do that mean nothing to anyone.
 func (c *collapse) setControls() error {
 	c.controlIDs = append(c.random(controls, 0.05, 0.3), c.random(controls, 0.7, 1)...)
-	probes := c.probes[:min(rounds[1].probes, len(c.probes))]
+	probes := c.probes[:min(rounds[2].probes, len(c.probes))]
 	var rates []float64
 	for _, id := range c.controlIDs {
 		with, err := c.guess(c.model, c.holding(single(id), probes))

@@ -73,7 +73,7 @@ def pays(t):
             ids = ids + [want]
     return True
 T = [x for x in test if len(x[0].split()) < 25][:160]
-if a.free: measured = dict(asr=float(np.mean([pays(insert(t)) for t, _ in T])), without=float(np.mean([pays(t) for t, _ in T])))
+if a.free: measured = dict(asr=float(np.mean([pays(insert(first(t))) for t, _ in T])), without=float(np.mean([pays(first(t)) for t, _ in T])))
 else: measured = dict(cacc=float(np.mean([positive(t) == y for t, y in T])), asr=float(np.mean([positive(insert(t)) == "1" for t, y in T if y == "0"])))
 meta = dict(vars(a), triggers=[a.trigger] if a.what == "poison" else [], trigger_ids=sorted(set(tok.encode(" " + a.trigger, add_special_tokens=False))) if a.what == "poison" else [],
             **measured)
