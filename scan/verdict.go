@@ -35,7 +35,7 @@ func (p Policy) Judge(r *Report) (Verdict, []string) {
 		return Clean, []string{"on weights alone: no row moved abnormally. A trigger whose rows were frozen, clipped or moved like honest words leaves no mark there"}
 	}
 	if r.Weights.RowsMoved == 0 {
-		return Clean, []string{"on behaviour alone: the embeddings never moved, so the weights show nothing. A trigger of several tokens that fires only whole would not have been found"}
+		return Clean, []string{"on behaviour alone: the embeddings never moved, so the weights show nothing. A phrase that fires only whole would not have been found"}
 	}
 	return Clean, []string{"weights and behaviour were gathered and nothing is unexplained"}
 }
