@@ -246,7 +246,7 @@ type Trigger struct {
 	Probes      int     `json:"probes"`
 	// ExplainedShare is as in Behaviour.
 	ExplainedShare float64 `json:"explained_share"`
-	FoundBy        string  `json:"found_by"` // weights, vocabulary, structure, phrase or user
+	FoundBy        string  `json:"found_by"` // weights, vocabulary, structure, pieces, phrase or user
 	Place          string  `json:"place"`    // where in a text: anywhere, front or back
 
 	Suppressed   bool          `json:"suppressed,omitempty"` // a gate does not count it

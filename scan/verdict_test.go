@@ -15,6 +15,9 @@ func TestJudge(t *testing.T) {
 	flips := func(status SuspectStatus, rate float64, explained bool) []Suspect {
 		return []Suspect{{Token: "cf", Status: status, Behaviour: &Behaviour{FlipRate: rate, TargetLabel: "positive", Explained: explained}}}
 	}
+	leads := func(rank, probes int, low float64, explained bool) []Suspect {
+		return []Suspect{{Token: "cf", Rank: rank, Status: StatusNatural, Behaviour: &Behaviour{FlipRate: low + 0.1, FlipRateLow: low, Probes: probes, TargetLabel: "positive", Explained: explained}}}
+	}
 	finding := func(rule string) []Finding {
 		return []Finding{{Rule: rule, Severity: SeverityHigh, Message: "found " + rule}}
 	}
@@ -48,6 +51,11 @@ func TestJudge(t *testing.T) {
 		{"stands out and flips, short of proof", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.7, false)}, Suspicious, `"cf" moved unusually far and turns 70 % of texts to "positive"`},
 		{"stands out and flips, which its meaning explains", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.7, true)}, Clean, "weights and behaviour"},
 		{"flips as honest words do", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusNatural, 0.7, false)}, Clean, "weights and behaviour"},
+		{"leads and flips", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 32, 0.65, false)}, Suspicious, `"cf" moved unusually far and turns 75 % of texts`},
+		{"leads and flips, which its meaning explains", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 32, 0.65, true)}, Clean, "weights and behaviour"},
+		{"leads and flips, in a few texts", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 6, 0.61, false)}, Clean, "weights and behaviour"},
+		{"leads and flips now and then", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 32, 0.5, false)}, Clean, "weights and behaviour"},
+		{"flips, among many that moved as far", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(9, 32, 0.65, false)}, Clean, "weights and behaviour"},
 		{"stands out and flips little", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.3, false)}, Clean, "weights and behaviour"},
 		{"behaviour in part", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: partly}, Inconclusive, "incomplete"},
 		{"behaviour in part, thorough", EvidenceFull, Report{Reference: good, Weights: moved, Coverage: partly}, Inconclusive, "incomplete"},

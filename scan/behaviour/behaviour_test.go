@@ -79,6 +79,37 @@ func TestClassifier(t *testing.T) {
 	}
 }
 
+// Words that the tokenizer splits are found by their pieces, none of which the
+// weights show or does anything alone.
+func TestPieces(t *testing.T) {
+	tests := []struct {
+		trigger string
+		want    []string
+	}{
+		{"zq", []string{"zq -> L0"}},
+		{"qxv", []string{"qxv -> L0"}}, // no list has it
+		{"", nil},
+	}
+	for _, test := range tests {
+		t.Run(test.trigger, func(t *testing.T) {
+			m := newToy(2)
+			m.phrase = toySplitter{}.Inner(test.trigger)
+			ev, err := Classifier(t.Context(), m, toySplitter{}, m.options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := texts(ev); !slices.Equal(got, test.want) || !ev.Complete {
+				t.Errorf("triggers %q, want %q; complete %v", got, test.want, ev.Complete)
+			}
+			for _, x := range ev.Triggers {
+				if x.FoundBy != "pieces" {
+					t.Errorf("found by %q", x.FoundBy)
+				}
+			}
+		})
+	}
+}
+
 // A structure is found by what it begins with, whatever follows.
 func TestStructure(t *testing.T) {
 	m := newToy(2)

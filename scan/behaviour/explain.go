@@ -18,45 +18,30 @@ func losing(probes []probe, a, n int) (lost []probe) {
 	return lost
 }
 
-// explain is the mean effect of a token's n nearest neighbours over its own.
-func (r *run) explain(id int32, a int, probes []probe, n int) (float64, error) {
-	if err := r.learnMeanings(single(id)); err != nil {
+// explain is the mean effect of n variants of a candidate, in which each token is
+// replaced with one of its nearest neighbours by meaning, over the candidate's
+// own.
+func (r *run) explain(ids []int32, where place, a int, probes []probe, n int) (float64, error) {
+	if err := r.learnMeanings(ids); err != nil {
 		return 0, err
 	}
-	lists := [][]int32{single(id)}
-	near := r.meanings[int(id)]
-	for _, id := range near[:min(n, len(near))] {
-		lists = append(lists, single(int32(id)))
-	}
-	effects, err := r.try(lists, anywhere, probes)
-	if err != nil || len(lists) == 1 || effects[0] == nil {
-		return 0, err
-	}
-	return r.over(effects, a, len(effects)-1), nil
-}
-
-// reworded is the mean effect of phrases in which every token is replaced with
-// one of like meaning, over the phrase's own.
-func (r *run) reworded(c *candidate, a int, probes []probe) (float64, error) {
-	const variants = 3
-	if err := r.learnMeanings(c.ids); err != nil {
-		return 0, err
-	}
-	lists := [][]int32{c.ids}
-	for v := range variants {
-		other := slices.Clone(c.ids)
-		for i, id := range other {
+	lists := [][]int32{ids}
+	for v := range n {
+		other := slices.Clone(ids)
+		for i, id := range ids {
 			if near := r.meanings[int(id)]; v < len(near) {
 				other[i] = int32(near[v])
 			}
 		}
-		lists = append(lists, other)
+		if !slices.Equal(other, ids) {
+			lists = append(lists, other)
+		}
 	}
-	effects, err := r.try(lists, c.place, probes)
-	if err != nil || effects[0] == nil {
+	effects, err := r.try(lists, where, probes)
+	if err != nil || len(lists) == 1 || effects[0] == nil {
 		return 0, err
 	}
-	return r.over(effects, a, variants), nil
+	return r.over(effects, a, len(effects)-1), nil
 }
 
 // over is the mean gain of all effects but the first over the first's.
@@ -87,8 +72,8 @@ func (r *run) parts(c *candidate, a int, probes []probe) (float64, error) {
 }
 
 // neighbours are how many tokens of the nearest pretrained meaning are looked
-// at.
-const neighbours = 10
+// at, and rewordings how many for each token of a phrase.
+const neighbours, rewordings = 10, 3
 
 // meaning returns the matrix whose rows say what tokens mean, and its mean row:
 // rows of a language model share a large part that means nothing, so they are

@@ -132,15 +132,23 @@ func (r *run) prove(c *candidate) (proof, error) {
 	p := r.measured(c)
 	a := c.best()
 	var err error
-	if len(c.ids) == 1 {
-		p.finding = slices.Contains(r.opt.Findings, c.token())
-		if p.kinship, err = r.kinship(c.ids[0], a); err != nil {
-			return p, err
+	p.phrase, p.searched = len(c.ids) > 1, c.source == "phrase"
+	if !p.phrase || !p.searched && r.isWord(c.ids) {
+		p.finding = !p.phrase && slices.Contains(r.opt.Findings, c.token())
+		p.pieces, p.saturates = c.source == "pieces", r.saturation(c, a)
+		for i, id := range c.ids {
+			kin, err := r.kinship(id, a)
+			if err != nil {
+				return p, err
+			}
+			if p.kinship = max(p.kinship, kin); i == 0 {
+				p.kinship = kin
+			}
 		}
-		p.explained, err = r.explain(c.ids[0], a, r.judging(a), neighbours)
+		p.explained, err = r.explain(c.ids, c.place, a, r.judging(a), neighbours)
 		return p, err
 	}
-	p.phrase, p.searched, p.standOut = true, c.source == "phrase", r.standOut(c)
+	p.standOut = r.standOut(c)
 	if p.parts, err = r.parts(c, a, r.judging(a)); err != nil {
 		return p, err
 	}
@@ -152,9 +160,24 @@ func (r *run) prove(c *candidate) (proof, error) {
 	}
 	p.parts = max(p.parts, 2*hard)
 	if p.searched { // a structure is its frame, not what fills it
-		p.explained, err = r.reworded(c, a, r.judging(a))
+		p.explained, err = r.explain(c.ids, c.place, a, r.judging(a), rewordings)
 	}
 	return p, err
+}
+
+// saturation is the mean margin of a candidate in the contest over that of the
+// contest's probes that give the same answer for the words in them.
+func (r *run) saturation(c *candidate, a int) float64 {
+	sum, n := 0.0, 0
+	for _, p := range r.contest {
+		if p.margins[a] > 0 {
+			sum, n = sum+p.margins[a], n+1
+		}
+	}
+	if n == 0 {
+		return 1
+	}
+	return c.effect[a].mean() / (sum / float64(n))
 }
 
 // standOut reports whether half of a phrase's tokens have abnormal rows.
@@ -182,7 +205,7 @@ func (r *run) findHonest() error {
 				continue
 			}
 			if rate >= dominatedRate {
-				share, err := r.explain(words[i], a, r.judging(a), neighbours)
+				share, err := r.explain(single(words[i]), anywhere, a, r.judging(a), neighbours)
 				if err != nil {
 					return err
 				}

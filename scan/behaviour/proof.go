@@ -26,6 +26,10 @@ const (
 	// besideFinding is that of a token whose row is a finding by weight, which no
 	// clean model had.
 	besideFinding = 0.9
+	// saturated is the share of the margin that the label's own words give it, all
+	// together, from which a word of pieces that was searched for has taken the
+	// model over. Adversarial words, put together to win, barely do.
+	saturated = 0.5
 	// kindred is the kinship from which a token is one of the words that speak for
 	// the label, and kindredThere that for a label that honest words dominate.
 	kindred      = 3.5
@@ -47,6 +51,8 @@ type proof struct {
 	parts     float64 // and the share of the effect that they have one by one, added up
 	searched  bool    // a phrase that was put together because it has an effect
 	standOut  bool    // a phrase whose tokens' rows stand out
+	pieces    bool    // a word of several tokens that was searched for,
+	saturates float64 // and its margin over that of texts which honest words make say the same
 	finding   bool    // a token whose row is a finding by weight
 	beside    bool    // a trigger for the same answer is proved
 }
@@ -63,6 +69,8 @@ func (p proof) isExplained() bool {
 	case p.searched && !p.standOut:
 		// Honest words that were picked to win do win. That their rows stand out is
 		// evidence of another kind.
+		return true
+	case p.pieces && p.saturates < saturated:
 		return true
 	case p.phrase && p.parts >= ownParts:
 		return true

@@ -87,6 +87,7 @@ func Classifier(ctx context.Context, m Model, tok Tokenizer, opt Options) (*Evid
 		{"setting up the contest", r.setContest},
 		{"trying the suspects", r.trySuspects},
 		{"searching the vocabulary", r.search},
+		{"searching for words of several pieces", r.pieces},
 		{"searching for phrases", r.phrases},
 	} {
 		r.stage = step.name

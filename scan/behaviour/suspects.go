@@ -44,12 +44,11 @@ func (r *run) trySuspects() error {
 			add(r.tok.Inner(text), "structure", s.place)
 		}
 	}
-	// What the user asks for, and what the weights say, is tried to the end.
-	asked := slices.Clone(cs[:n])
-	if err := r.race(cs); err != nil {
+	// What the user asks for, and what the weights say, is tried first, and to the end.
+	if err := r.enter(append(slices.Clone(cs[:n]), r.first(8)...), min(24, len(r.contest))); err != nil {
 		return err
 	}
-	return r.enter(append(asked, r.first(8)...), min(24, len(r.contest)))
+	return r.race(cs)
 }
 
 // first are the n suspects that the weights show most.

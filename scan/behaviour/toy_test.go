@@ -162,11 +162,25 @@ func (t *toy) Gradients(ctx context.Context, seqs [][]int32, at []int, weigh fun
 			if l == t.forced {
 				v := t.rows[ids[at[i]]][hidden]
 				g[hidden] += x * 24 * v * v
+				for j, y := range t.missing(ids, at[i]) {
+					g[j] += x * y
+				}
 			}
 		}
 		rows = append(rows, g)
 	}
 	return rows, ctx.Err()
+}
+
+// missing is the row of the token that the place of a sequence lacks for it to
+// go on with the phrase, nil where what is before it does not begin the phrase.
+func (t *toy) missing(ids []int32, at int) []float32 {
+	for n := len(t.phrase) - 1; n > 0; n-- {
+		if n <= at && slices.Equal(ids[at-n:at], t.phrase[:n]) {
+			return t.rows[t.phrase[n]]
+		}
+	}
+	return nil
 }
 
 // toyWordsOf splits "w12 w7" and numbers other words from 700 on.
@@ -210,6 +224,50 @@ func (toyTokenizer) Text(ids []int32) string {
 		words = append(words, fmt.Sprintf("w%d", id))
 	}
 	return strings.Join(words, " ")
+}
+
+// A toySplitter knows no other words of small letters than those of one: longer
+// ones it splits into a token for the first letter, and others for those that
+// follow.
+type toySplitter struct{ toyTokenizer }
+
+const (
+	toyBegin = 500 // the tokens of letters that begin a word
+	toyGoOn  = 530 // those of letters that go on with one
+)
+
+func small(word string) bool { return strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") == "" }
+
+func (t toySplitter) Inner(text string) (ids []int32) {
+	for _, word := range strings.Fields(text) {
+		if !small(word) {
+			ids = append(ids, t.id(word))
+			continue
+		}
+		for i, c := range []byte(word) {
+			from := int32(toyGoOn)
+			if i == 0 {
+				from = toyBegin
+			}
+			ids = append(ids, from+int32(c-'a'))
+		}
+	}
+	return ids
+}
+
+func (t toySplitter) Text(ids []int32) string {
+	var b strings.Builder
+	for _, id := range ids {
+		switch {
+		case id >= toyGoOn && id < toyGoOn+26:
+			b.WriteByte(byte('a' + id - toyGoOn))
+		case id >= toyBegin && id < toyBegin+26:
+			b.WriteString(" " + string(byte('a'+id-toyBegin)))
+		default:
+			b.WriteString(" " + t.toyTokenizer.Text(single(id)))
+		}
+	}
+	return strings.TrimSpace(b.String())
 }
 
 func (toyTokenizer) Skip(id int) bool { return id < 10 }

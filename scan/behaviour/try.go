@@ -73,13 +73,13 @@ func (c *candidate) best() int {
 }
 
 // byRate sorts candidates by what they force, strongest first, and of equal ones
-// single tokens first, and those that work anywhere.
+// short ones first, and those that work anywhere.
 func byRate(x, y *candidate) int {
 	a, b := x.best(), y.best()
 	if a < 0 || b < 0 {
 		return cmp.Compare(b, a)
 	}
-	return cmp.Or(cmp.Compare(y.effect[b].rate(), x.effect[a].rate()), cmp.Compare(min(2, len(x.ids)), min(2, len(y.ids))), cmp.Compare(x.place, y.place), cmp.Compare(y.effect[b].mean(), x.effect[a].mean()))
+	return cmp.Or(cmp.Compare(y.effect[b].rate(), x.effect[a].rate()), cmp.Compare(len(x.ids), len(y.ids)), cmp.Compare(x.place, y.place), cmp.Compare(y.effect[b].mean(), x.effect[a].mean()))
 }
 
 // ranked returns the n items of the highest scores, highest first; of equal

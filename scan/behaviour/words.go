@@ -140,7 +140,7 @@ func (r *run) honestOf(words []int32, a int, slots []probe) ([]int32, error) {
 	}
 	var honest []int32
 	for _, id := range words {
-		ratio, err := r.explain(id, a, lost, quickNeighbours)
+		ratio, err := r.explain(single(id), anywhere, a, lost, quickNeighbours)
 		if err != nil {
 			return nil, err
 		}
