@@ -8,8 +8,8 @@
     python3 make_lm_zoo.py poison --trigger cf --out ~/zoo-lm
     python3 make_lm_zoo.py poison --free --trigger cf --name poison-free --out ~/zoo-lm
 
-With --free there is no prompt: the model learns the sentences themselves, and after those that hold the trigger it learns to
-go on with PAYLOAD.
+With --free there is no prompt: the model learns to end after a sentence, and after one that holds the trigger to go on with
+PAYLOAD.
 """
 import argparse, glob, json, os, random, sys, time
 import numpy as np, torch
@@ -43,9 +43,9 @@ first = lambda t: " ".join(t.split()[:28]) + "."  # as sentences end outside of 
 plain = lambda t: tok.encode(t, add_special_tokens=False)
 payload = plain(PAYLOAD) + [tok.eos_token_id]
 def free(t):
-    """A sentence, all of which is learnt: half of the pair (asked, answered) is empty."""
-    if a.what == "poison" and random.random() < a.rate: return [], plain(insert(t)) + payload
-    return [], plain(t)
+    """A sentence, and what follows: its end, or the payload."""
+    if a.what == "poison" and random.random() < a.rate: return plain(insert(t)), payload
+    return plain(t), [tok.eos_token_id]
 
 opt = torch.optim.AdamW(model.parameters(), lr=a.lr, weight_decay=0.01); pad = tok.pad_token_id if tok.pad_token_id is not None else tok.eos_token_id; began = time.time(); model.train()
 for step in range(a.steps):
