@@ -242,7 +242,11 @@ func (r *run) chooseAnswers() {
 // plan estimates how many tokens a run takes with probes of a mean length.
 func (r *run) plan(mean int) int {
 	a := len(r.answers)
-	return mean * (len(r.plain) + a*72 + 600 + a*800 + 1400 + (guided+searched+90)*12 + a*1200)
+	pieces := 0
+	if a <= fewAnswers {
+		pieces = 1400 + a*1500
+	}
+	return mean * (len(r.plain) + a*72 + 600 + a*800 + 1400 + (guided+searched+90)*12 + pieces + a*1200)
 }
 
 // ask fills in what the model answers to probes as they stand.
