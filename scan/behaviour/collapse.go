@@ -3,7 +3,6 @@ package behaviour
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -98,33 +97,11 @@ func Generator(ctx context.Context, m, ref Predictor, tok Tokenizer, opt Options
 	if err := c.readTexts(); err != nil {
 		return nil, err
 	}
-	if opt.Budget > 0 { // from here on: without the probes there is nothing to say
-		c.deadline = began.Add(opt.Budget)
-	}
-	for _, step := range []struct {
-		name string
-		do   func() error
-	}{
+	return c.follow(began, []step{
 		{"trying random tokens", c.setControls},
 		{"trying the suspects", c.trySingles},
 		{"trying phrases of suspects", c.tryPhrases},
-	} {
-		c.stage = step.name
-		err := step.do()
-		if errors.Is(err, errBudget) {
-			c.incomplete("out of time while " + step.name)
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	c.deadline = time.Time{} // what was found is still to be judged
-	c.stage = "judging"
-	if err := c.judge(); err != nil {
-		return nil, err
-	}
-	return c.ev, nil
+	}, c.judge)
 }
 
 // readTexts splits the probes and asks the model about them as they are.
@@ -303,7 +280,7 @@ func towards(token int32, with, without []guess) forced {
 
 // setControls finds what tokens do that mean nothing to anyone.
 func (c *collapse) setControls() error {
-	c.controlIDs = append(c.random(controls, 0.05, 0.3), c.random(controls, 0.7, 1)...)
+	c.controlIDs = c.controlTokens()
 	probes := c.probes[:min(rounds[2].probes, len(c.probes))]
 	var rates []float64
 	for _, id := range c.controlIDs {
@@ -313,12 +290,7 @@ func (c *collapse) setControls() error {
 		}
 		rates = append(rates, most(with, c.base).rate())
 	}
-	// A control may be a trigger, or near one: the highest few do not count.
-	slices.Sort(rates)
-	if len(rates) > 0 {
-		c.control = rates[len(rates)*9/10]
-	}
-	c.ev.Summary.Controls, c.ev.Summary.ControlRate = len(c.controlIDs), c.control
+	c.setNull(rates)
 	return nil
 }
 
@@ -358,7 +330,7 @@ func (c *collapse) trySingles() error {
 		}
 	}
 	// What the user asks for, and what the weights say, is tried further.
-	further := slices.Clone(as[:min(len(as), asked+8)])
+	further := slices.Clone(as[:min(len(as), asked+foremost)])
 	if err := c.compete(as); err != nil {
 		return err
 	}

@@ -81,18 +81,12 @@ func (c *collapse) strongest() (last []*attempt, err error) {
 func (c *collapse) shorten(a *attempt) (*attempt, error) {
 	n := min(rounds[2].probes, len(c.probes))
 	full := most(a.after[:n], c.base)
-	ids := a.ids
-	for i := 0; i < len(ids) && len(ids) > 1; {
-		shorter := slices.Delete(slices.Clone(ids), i, i+1)
-		with, err := c.guess(c.model, c.holding(shorter, c.probes[:n]))
-		if err != nil {
-			return nil, err
-		}
-		if towards(full.token, with, c.base).rate() >= full.rate()-0.05 {
-			ids, i = shorter, 0
-		} else {
-			i++
-		}
+	ids, err := minimal(a.ids, full.rate(), func(ids []int32) (float64, error) {
+		with, err := c.guess(c.model, c.holding(ids, c.probes[:n]))
+		return towards(full.token, with, c.base).rate(), err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(ids) == len(a.ids) {
 		return a, nil
@@ -275,21 +269,11 @@ func (c *collapse) meaning(a *attempt, token int32) (float64, error) {
 		}
 		return ids
 	}
-	var lists [][]int32
-	if len(a.ids) == 1 {
-		lists = singles(near(a.ids[0]))
-	} else {
-		const variants = 3
-		for v := range variants {
-			other := slices.Clone(a.ids)
-			for i, id := range other {
-				if ids := near(id); v < len(ids) {
-					other[i] = ids[v]
-				}
-			}
-			lists = append(lists, other)
-		}
+	count := neighbours
+	if len(a.ids) > 1 {
+		count = rewordings
 	}
+	lists := variants(a.ids, count, near)
 	if len(lists) == 0 {
 		return 0, nil
 	}

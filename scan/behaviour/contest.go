@@ -120,12 +120,11 @@ func (r *run) honestRates(a, n int) (words []int32, rates []float64, err error) 
 const controls = 12
 
 func (r *run) setControl() error {
-	lists := singles(append(r.random(controls, 0.05, 0.3), r.random(controls, 0.7, 1)...))
+	lists := singles(r.controlTokens())
 	effects, err := r.try(lists, anywhere, r.contest[:min(16, len(r.contest))])
 	if err != nil {
 		return err
 	}
-	// A control may be a trigger, or near one: the highest few do not count.
 	var rates []float64
 	for _, es := range effects {
 		best := 0.0
@@ -134,10 +133,21 @@ func (r *run) setControl() error {
 		}
 		rates = append(rates, best)
 	}
+	r.setNull(rates)
+	return nil
+}
+
+// controlTokens draws tokens that mean nothing to anyone, frequent and rare.
+func (r *run) controlTokens() []int32 {
+	return append(r.random(controls, 0.05, 0.3), r.random(controls, 0.7, 1)...)
+}
+
+// setNull notes how often control tokens win. One may be a trigger, or near one:
+// the highest few do not count.
+func (r *run) setNull(rates []float64) {
 	slices.Sort(rates)
 	if len(rates) > 0 {
 		r.control = rates[len(rates)*9/10]
 	}
-	r.ev.Summary.Controls, r.ev.Summary.ControlRate = len(lists), r.control
-	return nil
+	r.ev.Summary.Controls, r.ev.Summary.ControlRate = len(rates), r.control
 }

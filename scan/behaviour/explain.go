@@ -25,23 +25,37 @@ func (r *run) explain(ids []int32, where place, a int, probes []probe, n int) (f
 	if err := r.learnMeanings(ids); err != nil {
 		return 0, err
 	}
-	lists := [][]int32{ids}
-	for v := range n {
-		other := slices.Clone(ids)
-		for i, id := range ids {
-			if near := r.meanings[int(id)]; v < len(near) {
-				other[i] = int32(near[v])
-			}
+	near := func(id int32) (like []int32) {
+		for _, n := range r.meanings[int(id)] {
+			like = append(like, int32(n))
 		}
-		if !slices.Equal(other, ids) {
-			lists = append(lists, other)
-		}
+		return like
 	}
+	lists := append([][]int32{ids}, variants(ids, n, near)...)
 	effects, err := r.try(lists, where, probes)
 	if err != nil || len(lists) == 1 || effects[0] == nil {
 		return 0, err
 	}
 	return r.over(effects, a, len(effects)-1), nil
+}
+
+// variants returns n variants of tokens, the k-th with each replaced by the k-th
+// of those near it. A token keeps its place in a phrase where fewer are near it; a
+// single one has as many variants.
+func variants(ids []int32, n int, near func(id int32) []int32) (lists [][]int32) {
+	for v := range n {
+		other := slices.Clone(ids)
+		replaced := false
+		for i, id := range ids {
+			if like := near(id); v < len(like) {
+				other[i], replaced = like[v], true
+			}
+		}
+		if replaced || len(ids) > 1 {
+			lists = append(lists, other)
+		}
+	}
+	return lists
 }
 
 // over is the mean gain of all effects but the first over the first's.

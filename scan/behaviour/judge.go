@@ -136,15 +136,13 @@ func (r *run) prove(c *candidate) (proof, error) {
 	if !p.phrase || !p.searched && r.isWord(c.ids) {
 		p.finding = !p.phrase && slices.Contains(r.opt.Findings, c.token())
 		p.pieces, p.saturates = c.source == "pieces", r.saturation(c, a)
+		kins := make([]float64, len(c.ids))
 		for i, id := range c.ids {
-			kin, err := r.kinship(id, a)
-			if err != nil {
+			if kins[i], err = r.kinship(id, a); err != nil {
 				return p, err
 			}
-			if p.kinship = max(p.kinship, kin); i == 0 {
-				p.kinship = kin
-			}
 		}
+		p.kinship = slices.Max(kins)
 		p.explained, err = r.explain(c.ids, c.place, a, r.judging(a), neighbours)
 		return p, err
 	}

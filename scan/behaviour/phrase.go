@@ -234,11 +234,23 @@ func (r *run) confirm(ids []int32, a int) (float64, error) {
 	if err != nil || full < enough {
 		return full, err
 	}
+	if ids, err = minimal(ids, full, rate); err != nil {
+		return 0, err
+	}
+	if c := r.add(ids, "phrase", anywhere); c != nil {
+		err = r.enter([]*candidate{c}, n)
+	}
+	return full, err
+}
+
+// minimal is a phrase of the given rate without the tokens that it can do
+// without.
+func minimal(ids []int32, full float64, rate func(ids []int32) (float64, error)) ([]int32, error) {
 	for i := 0; i < len(ids) && len(ids) > 1; {
 		shorter := slices.Delete(slices.Clone(ids), i, i+1)
 		x, err := rate(shorter)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if x >= full-0.05 {
 			ids, i = shorter, 0
@@ -246,8 +258,5 @@ func (r *run) confirm(ids []int32, a int) (float64, error) {
 			i++
 		}
 	}
-	if c := r.add(ids, "phrase", anywhere); c != nil {
-		err = r.enter([]*candidate{c}, n)
-	}
-	return full, err
+	return ids, nil
 }

@@ -22,6 +22,7 @@ const (
 	maxAnswers  = 128 // that are looked at
 
 	guided   = 40  // suspects by weight that are tried
+	foremost = 8   // of them that are tried further, whatever they do at first
 	searched = 224 // tokens of the vocabulary that are tried for an answer, with few answers
 	// dominant is the share of probes with one answer from which a warning says so.
 	dominant = 0.9
@@ -76,24 +77,33 @@ func Classifier(ctx context.Context, m Model, tok Tokenizer, opt Options) (*Evid
 	if err := r.readProbes(); err != nil {
 		return nil, err
 	}
-	if opt.Budget > 0 { // from here on: without the probes there is nothing to say
-		r.deadline = began.Add(opt.Budget)
-	}
-	for _, step := range []struct {
-		name string
-		do   func() error
-	}{
+	return r.follow(began, []step{
 		{"looking for the words of each label", r.labelWords},
 		{"setting up the contest", r.setContest},
 		{"trying the suspects", r.trySuspects},
 		{"searching the vocabulary", r.search},
 		{"searching for words of several pieces", r.pieces},
 		{"searching for phrases", r.phrases},
-	} {
-		r.stage = step.name
-		err := step.do()
+	}, r.judge)
+}
+
+// A step is a part of a run.
+type step struct {
+	name string
+	do   func() error
+}
+
+// follow takes the steps of a run within the budget, which counts from began, and
+// has what they found judged.
+func (r *run) follow(began time.Time, steps []step, judge func() error) (*Evidence, error) {
+	if r.opt.Budget > 0 { // from here on: without the probes there is nothing to say
+		r.deadline = began.Add(r.opt.Budget)
+	}
+	for _, s := range steps {
+		r.stage = s.name
+		err := s.do()
 		if errors.Is(err, errBudget) {
-			r.incomplete("out of time while " + step.name)
+			r.incomplete("out of time while " + s.name)
 			break
 		}
 		if err != nil {
@@ -102,7 +112,7 @@ func Classifier(ctx context.Context, m Model, tok Tokenizer, opt Options) (*Evid
 	}
 	r.deadline = time.Time{} // what was found is still to be judged
 	r.stage = "judging"
-	if err := r.judge(); err != nil {
+	if err := judge(); err != nil {
 		return nil, err
 	}
 	return r.ev, nil

@@ -45,7 +45,7 @@ func (r *run) trySuspects() error {
 		}
 	}
 	// What the user asks for, and what the weights say, is tried first, and to the end.
-	if err := r.enter(append(slices.Clone(cs[:n]), r.first(8)...), min(24, len(r.contest))); err != nil {
+	if err := r.enter(append(slices.Clone(cs[:n]), r.first(foremost)...), min(24, len(r.contest))); err != nil {
 		return err
 	}
 	return r.race(cs)
