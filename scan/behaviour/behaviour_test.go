@@ -54,6 +54,20 @@ func TestClassifier(t *testing.T) {
 			opt.Suspects = []int{660, 100, 650, 120, 670, 680}
 			opt.Abnormal = []int{660, 650}
 		}, []string{"w650 w660 w670 w680 -> L0"}},
+		{"phrase of tokens that lead by weight and do not stand out", 2, func(m *toy, opt *Options) {
+			m.phrase = []int32{650, 660, 670}
+			opt.Suspects = []int{660, 100, 650, 670, 120}
+		}, []string{"w650 w660 w670 -> L0"}},
+		{"phrase that the weights do not show", 2, func(m *toy, opt *Options) {
+			m.phrase = []int32{650, 660, 670}
+			opt.Suspects = []int{100, 101, 120, 660, 680, 690}
+		}, nil},
+		{"phrase a part of which wins most of the contest", 2, func(m *toy, opt *Options) {
+			m.phrase = []int32{650, 660}
+			m.rows[650][hidden] = 0.79
+			opt.Suspects = []int{660, 100, 650}
+			opt.Abnormal = []int{660, 650}
+		}, []string{"w650 w660 -> L0"}},
 		{"candidate of the user's", 2, func(m *toy, opt *Options) {
 			m.phrase = []int32{650, 660, 670}
 			opt.Candidates = []string{"w650 w660 w670"}

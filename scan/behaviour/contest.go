@@ -1,6 +1,9 @@
 package behaviour
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Sizes of the contest.
 const (
@@ -81,6 +84,7 @@ func (r *run) fillContest(reached, words []int) error {
 				break
 			}
 		}
+		r.shortFirst(by[i])
 	}
 	// In turn, so that the first few are of all answers.
 	for k := 0; len(r.contest) < contested; k++ {
@@ -95,6 +99,18 @@ func (r *run) fillContest(reached, words []int) error {
 		}
 	}
 	return nil
+}
+
+// shortFirst moves the shorter half of probes to the front, as most candidates
+// are tried in the first few only, and draws the places in them anew.
+func (r *run) shortFirst(ps []probe) {
+	slices.SortStableFunc(ps, func(x, y probe) int { return cmp.Compare(len(x.ids), len(y.ids)) })
+	for _, half := range [][]probe{ps[:len(ps)/2], ps[len(ps)/2:]} {
+		r.rnd.Shuffle(len(half), func(i, j int) { half[i], half[j] = half[j], half[i] })
+	}
+	for i := range ps {
+		ps[i].at = places(ps[i].cuts, i, r.rnd)
+	}
 }
 
 // honestRates are the flip rates of an answer's strongest words in the first n

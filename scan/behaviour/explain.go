@@ -71,18 +71,41 @@ func (r *run) over(effects [][]effect, a, n int) float64 {
 	return sum / float64(n) / own
 }
 
+// strongPart is the share of a phrase's effect that one token has alone, from which
+// it is asked what of that its meaning explains.
+const strongPart = 0.3
+
 // parts is what the tokens of a phrase do one by one, together, over what the
-// phrase does.
+// phrase does. What a token whose row stands out does alone, and not for what it
+// means, is no honest word's: it may be the strongest part of a trigger.
 func (r *run) parts(c *candidate, a int, probes []probe) (float64, error) {
-	lists := [][]int32{c.ids}
-	for _, id := range c.ids {
-		lists = append(lists, single(id))
-	}
-	effects, err := r.try(lists, c.place, probes)
+	effects, err := r.try(append([][]int32{c.ids}, singles(c.ids)...), c.place, probes)
 	if err != nil || effects[0] == nil {
 		return 0, err
 	}
-	return r.over(effects, a, 1), nil
+	whole := effects[0][a].gain()
+	if whole <= 0 {
+		return 1, nil // no effect to explain
+	}
+	var sum float64
+	for i, id := range c.ids {
+		share := max(0, effects[i+1][a].gain()) / whole
+		if share >= strongPart && slices.Contains(r.opt.Abnormal, int(id)) {
+			kin, err := r.kinship(id, a)
+			if err != nil {
+				return 0, err
+			}
+			meant, err := r.explain(single(id), c.place, a, probes, neighbours)
+			if err != nil {
+				return 0, err
+			}
+			if kin < kindredThere && meant < unexplained {
+				share *= meant
+			}
+		}
+		sum += share
+	}
+	return sum, nil
 }
 
 // neighbours are how many tokens of the nearest pretrained meaning are looked

@@ -1,6 +1,7 @@
 package behaviour
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,10 @@ func (r *run) judge() error {
 	if err := r.enter(last, len(r.contest)); err != nil {
 		return err
 	}
-	slices.SortStableFunc(last, byRate)
+	// A token that is a trigger alone is named before the phrases that hold it.
+	slices.SortStableFunc(last, func(x, y *candidate) int {
+		return cmp.Or(cmp.Compare(x.assembled(), y.assembled()), byRate(x, y))
+	})
 	var ids []int32
 	for _, c := range last {
 		ids = append(ids, c.ids...)
@@ -77,7 +81,7 @@ func (r *run) judge() error {
 }
 
 // covered reports whether a candidate says no more than the triggers that are
-// reported already: it holds one of them, or is made of the tokens of one.
+// reported already: it holds one of them, or half of its tokens are a phrase's.
 func (r *run) covered(c *candidate) bool {
 	var ids []int
 	for _, id := range c.ids {
@@ -89,7 +93,16 @@ func (r *run) covered(c *candidate) bool {
 				return true
 			}
 		}
-		return t.FoundBy == "phrase" && !slices.ContainsFunc(ids, func(id int) bool { return !slices.Contains(t.TokenIDs, id) })
+		if t.FoundBy != "phrase" {
+			return false
+		}
+		n := 0
+		for _, id := range ids {
+			if slices.Contains(t.TokenIDs, id) {
+				n++
+			}
+		}
+		return 2*n >= len(ids)
 	})
 }
 
@@ -146,7 +159,7 @@ func (r *run) prove(c *candidate) (proof, error) {
 		p.explained, err = r.explain(c.ids, c.place, a, r.judging(a), neighbours)
 		return p, err
 	}
-	p.standOut = r.standOut(c)
+	p.standOut, p.leading = r.standOut(c), r.leading(c)
 	if p.parts, err = r.parts(c, a, r.judging(a)); err != nil {
 		return p, err
 	}
@@ -187,6 +200,14 @@ func (r *run) standOut(c *candidate) bool {
 		}
 	}
 	return 2*n >= len(c.ids)
+}
+
+// leading reports whether all of a phrase's tokens are of those that phrases are
+// made of by weight.
+func (r *run) leading(c *candidate) bool {
+	top := r.suspects()
+	top = top[:min(len(top), phrasePool)]
+	return !slices.ContainsFunc(c.ids, func(id int32) bool { return !slices.Contains(top, id) })
 }
 
 // findHonest finds for each answer how far the words that meaning explains get

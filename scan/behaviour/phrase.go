@@ -25,10 +25,11 @@ const (
 // few that move an answer most beyond what their tokens do one by one. Honest
 // words add up; the parts of a trigger do not.
 //
-// Only tokens whose rows stand out give a phrase that proves anything (see
-// isExplained), so without any there is nothing to look for.
+// Only the weights tell a phrase that is a trigger from honest words that were
+// picked to win (see isExplained): so it is made of tokens whose rows stand out,
+// or lead.
 func (r *run) phrases() error {
-	if len(r.standing()) == 0 {
+	if len(r.suspects()) == 0 {
 		return nil
 	}
 	if err := r.assemble(); err != nil {
@@ -64,10 +65,11 @@ func (r *run) standing() (ids []int32) {
 	return ids
 }
 
-// suffices reports whether a token wins the contest alone.
+// suffices reports whether a token wins the contest alone. One that wins most of
+// it may be the strongest part of a phrase that wins all.
 func (r *run) suffices(id int32) bool {
 	c := r.tried[key(single(id), anywhere)]
-	return c != nil && c.asked > rounds[0].probes && slices.ContainsFunc(c.effect, func(e effect) bool { return e.n > 0 && e.rate() >= enough })
+	return c != nil && c.asked > rounds[0].probes && slices.ContainsFunc(c.effect, func(e effect) bool { return e.n > 0 && e.rate() >= certain })
 }
 
 // assembled bounds the tokens that are put together in every order, and
@@ -75,15 +77,27 @@ func (r *run) suffices(id int32) bool {
 const assembled, assembledLength = 5, 4
 
 // assemble tries everything that can be put together of the few tokens that
-// stand out most: the pieces of a word do little in any order but their own.
+// stand out most, or lead: the pieces of a word do little in any order but their
+// own.
 func (r *run) assemble() error {
 	parts := r.standing()
+	for _, id := range r.suspects() {
+		if !slices.Contains(parts, id) && !r.suffices(id) && !r.speaks(id) {
+			parts = append(parts, id)
+		}
+	}
 	parts = parts[:min(len(parts), assembled)]
 	var cs []*candidate
 	for _, ids := range arrangements(parts) {
 		cs = append(cs, r.add(ids, "phrase", anywhere))
 	}
 	return r.race(cs)
+}
+
+// speaks reports whether a token is one of the words that honestly speak for an
+// answer.
+func (r *run) speaks(id int32) bool {
+	return slices.ContainsFunc(r.words, func(words []int32) bool { return slices.Contains(words, id) })
 }
 
 // stir is how far suspects move an answer, without the words that speak for it.
@@ -98,7 +112,11 @@ func (r *run) stir(a int) (most float64) {
 
 // pool are the tokens that phrases for an answer are made of.
 func (r *run) pool(a int) (ids []int32) {
-	for _, id := range append(r.suspects(), r.leaders(a, phrasePool)...) {
+	from := r.suspects()
+	if len(r.standing()) > 0 {
+		from = append(from, r.leaders(a, phrasePool)...)
+	}
+	for _, id := range from {
 		if len(ids) < phrasePool && !slices.Contains(r.words[a], id) && !slices.Contains(ids, id) && !r.suffices(id) {
 			ids = append(ids, id)
 		}

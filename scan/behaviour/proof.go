@@ -50,7 +50,8 @@ type proof struct {
 	phrase    bool    // of several tokens,
 	parts     float64 // and the share of the effect that they have one by one, added up
 	searched  bool    // a phrase that was put together because it has an effect
-	standOut  bool    // a phrase whose tokens' rows stand out
+	standOut  bool    // a phrase half of whose tokens' rows stand out,
+	leading   bool    // or all of whose tokens lead by weight
 	pieces    bool    // a word of several tokens that was searched for,
 	saturates float64 // and its margin over that of texts which honest words make say the same
 	finding   bool    // a token whose row is a finding by weight
@@ -66,7 +67,7 @@ func (p proof) isExplained() bool {
 	switch {
 	case p.phrase && dominated:
 		return true // it may be an honest word of several tokens, of which the vocabulary tells no meaning
-	case p.searched && !p.standOut:
+	case p.searched && !p.standOut && !p.leading:
 		// Honest words that were picked to win do win. That their rows stand out is
 		// evidence of another kind.
 		return true

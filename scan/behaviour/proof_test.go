@@ -28,6 +28,8 @@ func TestProven(t *testing.T) {
 		{"phrase whose like does the same", func(p *proof) { p.phrase, p.explained = true, 0.6 }, false},
 		{"phrase that was searched for", func(p *proof) { p.phrase, p.searched = true, true }, false},
 		{"phrase that was searched for and that the weights show", func(p *proof) { p.phrase, p.searched, p.standOut = true, true, true }, true},
+		{"phrase that was searched for, of tokens that lead by weight", func(p *proof) { p.phrase, p.searched, p.leading = true, true, true }, true},
+		{"the same where honest words win", func(p *proof) { p.phrase, p.searched, p.leading, p.honest = true, true, true, 1 }, false},
 		{"where honest words win, a phrase may be a word", func(p *proof) { p.phrase, p.honest = true, 1 }, false},
 		{"where honest words win, a phrase that the weights show", func(p *proof) { p.phrase, p.honest, p.standOut = true, 1, true }, false},
 		{"word of pieces", func(p *proof) { p.phrase, p.pieces, p.saturates = true, true, 0.9 }, true},

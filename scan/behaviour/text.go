@@ -47,18 +47,21 @@ type probe struct {
 	margins []float64 // by answer, as it stands
 }
 
-// newProbe draws the cuts. Of four probes one has its candidates in front and
-// one at the back, wherever they may be.
 func newProbe(t text, turn int, rnd *rand.Rand) probe {
-	p := probe{text: t}
-	p.at = [3]int{front: t.cuts[0], back: t.cuts[len(t.cuts)-1]}
+	return probe{text: t, at: places(t.cuts, turn, rnd)}
+}
+
+// places draws a cut for each place. Of four probes one has its candidates in
+// front and one at the back, wherever they may be.
+func places(cuts []int, turn int, rnd *rand.Rand) [3]int {
+	at := [3]int{front: cuts[0], back: cuts[len(cuts)-1]}
 	switch turn % 4 {
 	case 0:
-		p.at[anywhere] = p.at[front]
+		at[anywhere] = at[front]
 	case 1:
-		p.at[anywhere] = p.at[back]
+		at[anywhere] = at[back]
 	default:
-		p.at[anywhere] = t.cuts[rnd.IntN(len(t.cuts))]
+		at[anywhere] = cuts[rnd.IntN(len(cuts))]
 	}
-	return p
+	return at
 }

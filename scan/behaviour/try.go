@@ -41,6 +41,14 @@ func (e *effect) add(f effect) {
 func single(id int32) []int32   { return []int32{id} }
 func (c *candidate) token() int { return int(c.ids[0]) }
 
+// assembled is 1 for a phrase that was put together of suspects, else 0.
+func (c *candidate) assembled() int {
+	if c.source == "phrase" {
+		return 1
+	}
+	return 0
+}
+
 func singles(ids []int32) (lists [][]int32) {
 	for _, id := range ids {
 		lists = append(lists, single(id))
