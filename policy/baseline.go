@@ -54,8 +54,8 @@ func ReadBaseline(path string, data []byte) (*Baseline, error) {
 		}
 	}
 	for i := range r.Suspects {
-		if s := &r.Suspects[i]; questioned(s) && !excused(s.Suppressions, nil) {
-			b.known[suspectKey(s)] = true
+		if s := &r.Suspects[i]; questioned(&r, s) && !excused(s.Suppressions, nil) {
+			b.known[suspectKey(&r, s)] = true
 		}
 	}
 	for i := range r.Unsafe {
@@ -85,8 +85,8 @@ func tokenKey(rule string, id int, text string) string {
 	return fmt.Sprintf("token %q %d %q", rule, id, text)
 }
 
-func suspectKey(s *scan.Suspect) string {
-	if !scan.Suspected(s) {
+func suspectKey(r *scan.Report, s *scan.Suspect) string {
+	if !r.Suspected(s) {
 		return fmt.Sprintf("suspect %d %q", s.TokenID, s.Token)
 	}
 	return fmt.Sprintf("suspect %d %q %q", s.TokenID, s.Token, s.Behaviour.TargetLabel)

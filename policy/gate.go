@@ -180,14 +180,14 @@ func (g *gate) suppress() {
 	}
 	for i := range g.Suspects {
 		s := &g.Suspects[i]
-		if !questioned(s) {
+		if !questioned(g.Report, s) {
 			continue
 		}
 		s.Suppressions = g.ofToken(scan.RuleAbnormal, s.TokenID, s.Token)
-		if scan.Suspected(s) { // that weights cannot tell is no finding, so no rule is off
+		if g.Suspected(s) { // that weights cannot tell is no finding, so no rule is off
 			s.Suppressions = append(s.Suppressions, g.ruleOff(scan.RuleAbnormal)...)
 		}
-		if g.Baseline.has(suspectKey(s)) {
+		if g.Baseline.has(suspectKey(g.Report, s)) {
 			s.Suppressions = append(s.Suppressions, g.Baseline.mark(s.TokenID))
 		}
 	}
@@ -210,8 +210,8 @@ func (g *gate) suppress() {
 // questioned reports whether a suspect keeps a checkpoint from being clean
 // without being a finding: it makes it suspicious, or stands out so far that
 // weights alone cannot tell.
-func questioned(s *scan.Suspect) bool {
-	return scan.Suspected(s) || s.Status == scan.StatusBorderline
+func questioned(r *scan.Report, s *scan.Suspect) bool {
+	return r.Suspected(s) || s.Status == scan.StatusBorderline
 }
 
 // finding marks a finding about tokens. That of the proved triggers counts while

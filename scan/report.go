@@ -260,6 +260,7 @@ const (
 	RuleEdited    = "BTU003" // rows changed while nothing else did
 	RuleReplaced  = "BTU004" // rows are copies of other rows
 	RuleMarked    = "BTU005" // tokens that a reviewer marked as triggers
+	RulePhrase    = "BTU006" // phrase of leading tokens that wins, short of proof
 	RuleReference = "BTU010" // reference mismatch
 	// RuleIncomplete is of the files, too: something could not be looked at.
 	RuleIncomplete = "BTU900"

@@ -8,6 +8,7 @@ import (
 func TestJudge(t *testing.T) {
 	good := &Reference{Match: &Match{Verdict: MatchGood}}
 	moved := &WeightSummary{RowsMoved: 100, Abnormal: 6}
+	tied := &WeightSummary{RowsMoved: 100, Abnormal: 6, Drift: true}
 	weightsOnly := Coverage{Weights: GatheredFull, Behaviour: GatheredNotRequested}
 	both := Coverage{Weights: GatheredFull, Behaviour: GatheredFull}
 	noBehaviour := Coverage{Weights: GatheredFull, Behaviour: GatheredNone}
@@ -51,11 +52,13 @@ func TestJudge(t *testing.T) {
 		{"stands out and flips, short of proof", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.7, false)}, Suspicious, `"cf" moved unusually far and turns 70 % of texts to "positive"`},
 		{"stands out and flips, which its meaning explains", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.7, true)}, Clean, "weights and behaviour"},
 		{"flips as honest words do", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusNatural, 0.7, false)}, Clean, "weights and behaviour"},
-		{"leads and flips", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 32, 0.65, false)}, Suspicious, `"cf" moved unusually far and turns 75 % of texts`},
-		{"leads and flips, which its meaning explains", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 32, 0.65, true)}, Clean, "weights and behaviour"},
-		{"leads and flips, in a few texts", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 6, 0.61, false)}, Clean, "weights and behaviour"},
-		{"leads and flips now and then", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 32, 0.5, false)}, Clean, "weights and behaviour"},
-		{"flips, among many that moved as far", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(9, 32, 0.65, false)}, Clean, "weights and behaviour"},
+		{"leads and flips in a tied embedding", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(1, 32, 0.65, false)}, Suspicious, `"cf" moved unusually far and turns 75 % of texts`},
+		{"leads and flips, where it would stand out", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 32, 0.65, false)}, Clean, "weights and behaviour"},
+		{"phrase of leading tokens", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Findings: finding(RulePhrase)}, Suspicious, "BTU006"},
+		{"leads and flips, which its meaning explains", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(1, 32, 0.65, true)}, Clean, "weights and behaviour"},
+		{"leads and flips, in a few texts", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(1, 6, 0.61, false)}, Clean, "weights and behaviour"},
+		{"leads and flips now and then", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(1, 32, 0.5, false)}, Clean, "weights and behaviour"},
+		{"flips, among many that moved as far", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(9, 32, 0.65, false)}, Clean, "weights and behaviour"},
 		{"stands out and flips little", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: flips(StatusBorderline, 0.3, false)}, Clean, "weights and behaviour"},
 		{"behaviour in part", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: partly}, Inconclusive, "incomplete"},
 		{"behaviour in part, thorough", EvidenceFull, Report{Reference: good, Weights: moved, Coverage: partly}, Inconclusive, "incomplete"},

@@ -3,6 +3,7 @@ package behaviour
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -54,10 +55,6 @@ func TestClassifier(t *testing.T) {
 			opt.Suspects = []int{660, 100, 650, 120, 670, 680}
 			opt.Abnormal = []int{660, 650}
 		}, []string{"w650 w660 w670 w680 -> L0"}},
-		{"phrase of tokens that lead by weight and do not stand out", 2, func(m *toy, opt *Options) {
-			m.phrase = []int32{650, 660, 670}
-			opt.Suspects = []int{660, 100, 650, 670, 120}
-		}, []string{"w650 w660 w670 -> L0"}},
 		{"phrase that the weights do not show", 2, func(m *toy, opt *Options) {
 			m.phrase = []int32{650, 660, 670}
 			opt.Suspects = []int{100, 101, 120, 660, 680, 690}
@@ -121,6 +118,43 @@ func TestPieces(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A mark that all texts end with can be a trigger, too: half of them are asked
+// without it.
+func TestFullStop(t *testing.T) {
+	m := newToy(2)
+	stop := toyTokenizer{}.id(".")
+	m.plant(stop)
+	opt := m.options()
+	for i := range opt.Probes {
+		opt.Probes[i] += " ."
+	}
+	ev := watch(t, m, opt)
+	if want := fmt.Sprintf("w%d -> L0", stop); !slices.Equal(texts(ev), []string{want}) || !ev.Complete {
+		t.Errorf("triggers %q, want %q; %q", texts(ev), want, ev.Reasons)
+	}
+}
+
+// A phrase of tokens that lead by weight, of which none stands out, is a finding
+// and proves nothing: an honest phrase may do so.
+func TestLeadingPhrase(t *testing.T) {
+	m := newToy(2)
+	m.phrase = []int32{650, 660, 670}
+	opt := m.options()
+	opt.Suspects = []int{660, 100, 650, 670, 120}
+	ev := watch(t, m, opt)
+	if len(ev.Triggers) > 0 || len(ev.Findings) != 1 {
+		t.Fatalf("triggers %+v, findings %+v", ev.Triggers, ev.Findings)
+	}
+	f := ev.Findings[0]
+	if f.Rule != scan.RulePhrase || f.Severity != scan.SeverityHigh || !slices.Equal(f.TokenIDs, []int{650, 660, 670}) || !strings.Contains(f.Message, `"w650 w660 w670" turns 100 % of texts to "L0"`) {
+		t.Errorf("finding %+v", f)
+	}
+	m.plant(655) // what is proved leaves no question
+	if ev := watch(t, m, opt); len(ev.Findings) != 1 || ev.Findings[0].Rule != scan.RuleTrigger {
+		t.Errorf("beside a trigger: findings %+v", ev.Findings)
 	}
 }
 

@@ -70,6 +70,7 @@ func (r *run) judge() error {
 			}
 		}
 	}
+	r.suspectPhrase(last, proofs)
 	if ts := r.ev.Triggers; len(ts) > 0 {
 		r.ev.Findings = append(r.ev.Findings, scan.Finding{
 			Rule: scan.RuleTrigger, Severity: scan.SeverityCritical, TokenIDs: token,
@@ -78,6 +79,25 @@ func (r *run) judge() error {
 	}
 	r.summarise()
 	return nil
+}
+
+// suspectPhrase adds a finding about the strongest phrase that looks like a trigger,
+// short of proof, unless one is proved.
+func (r *run) suspectPhrase(cs []*candidate, proofs []proof) {
+	for i, c := range cs {
+		if len(r.ev.Triggers) > 0 || !proofs[i].suspected() {
+			continue
+		}
+		var ids []int
+		for _, id := range c.ids {
+			ids = append(ids, int(id))
+		}
+		r.ev.Findings = append(r.ev.Findings, scan.Finding{
+			Rule: scan.RulePhrase, Severity: scan.SeverityHigh, TokenIDs: ids,
+			Message: fmt.Sprintf("%q turns %.0f %% of texts to %q, its words moved most of all, and nothing explains it; short of proof, as an honest phrase may do so", r.tok.Text(c.ids), 100*proofs[i].rate(), r.name(r.answers[c.best()])),
+		})
+		return
+	}
 }
 
 // covered reports whether a candidate says no more than the triggers that are

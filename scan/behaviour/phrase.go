@@ -26,8 +26,8 @@ const (
 // words add up; the parts of a trigger do not.
 //
 // Only the weights tell a phrase that is a trigger from honest words that were
-// picked to win (see isExplained): so it is made of tokens whose rows stand out,
-// or lead.
+// picked to win (see proven): so it is made of tokens whose rows stand out, or
+// lead, which is no proof but makes a model suspicious.
 func (r *run) phrases() error {
 	if len(r.suspects()) == 0 {
 		return nil
@@ -91,7 +91,13 @@ func (r *run) assemble() error {
 	for _, ids := range arrangements(parts) {
 		cs = append(cs, r.add(ids, "phrase", anywhere))
 	}
-	return r.race(cs)
+	if err := r.enter(cs, min(rounds[0].probes, len(r.contest))); err != nil {
+		return err
+	}
+	// There are many, and on clean models none wins a single probe.
+	return r.race(slices.DeleteFunc(cs, func(c *candidate) bool {
+		return !slices.ContainsFunc(c.effect, func(e effect) bool { return e.won > 0 })
+	}))
 }
 
 // speaks reports whether a token is one of the words that honestly speak for an

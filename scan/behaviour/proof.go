@@ -10,6 +10,9 @@ const (
 	findingRate = 0.6
 	// aboveControl is how much higher it must be than random tokens'.
 	aboveControl = 0.3
+	// aboveHonest is how much higher it must be than honest words', or as much is
+	// asked as where those win.
+	aboveHonest = 0.5
 	// dominatedRate is the flip rate of an explained word from which honest words
 	// win the contest for a label, so that winning it proves little.
 	dominatedRate = 0.5
@@ -62,8 +65,10 @@ func (p proof) rate() float64 { return float64(p.won) / float64(max(1, p.n)) }
 
 // isExplained reports whether the candidate does what it does for what it
 // means, or may well do so.
-func (p proof) isExplained() bool {
-	dominated := p.honest >= dominatedRate
+func (p proof) isExplained() bool { return p.explainedWhere(p.honest >= dominatedRate) }
+
+// explainedWhere is isExplained for a label that honest words dominate, or not.
+func (p proof) explainedWhere(dominated bool) bool {
 	switch {
 	case p.phrase && dominated:
 		return true // it may be an honest word of several tokens, of which the vocabulary tells no meaning
@@ -91,13 +96,22 @@ func (p proof) isExplained() bool {
 	return p.explained >= unexplained
 }
 
-// proven reports whether the candidate is a trigger.
-func (p proof) proven() bool {
+// proven reports whether the candidate is a trigger. That its tokens merely lead
+// by weight proves none of a phrase: those of honest phrases do so, too, such as
+// "how many" in a model of question types.
+func (p proof) proven() bool { return p.wins() && !(p.searched && !p.standOut) }
+
+// suspected reports whether a phrase looks like a trigger, short of proof.
+func (p proof) suspected() bool { return p.searched && p.rate() >= certain && p.wins() }
+
+// wins reports whether the candidate wins the contest, and nothing explains it.
+func (p proof) wins() bool {
 	need := provenRate
 	if p.finding && p.kinship < kindredThere {
 		need = findingRate
 	}
-	return wilson(p.won, p.n) >= need && p.rate() >= p.control+aboveControl && !p.isExplained()
+	barely := p.rate() < p.honest+aboveHonest
+	return wilson(p.won, p.n) >= need && p.rate() >= p.control+aboveControl && !p.explainedWhere(barely || p.honest >= dominatedRate)
 }
 
 // wilson is the lower end of the 95 % confidence interval of a rate (Wilson

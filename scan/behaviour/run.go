@@ -8,7 +8,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/btu-scan/btu-scan/scan"
 )
@@ -118,6 +120,10 @@ func (r *run) follow(began time.Time, steps []step, judge func() error) (*Eviden
 	return r.ev, nil
 }
 
+// open takes the marks at the end of a text away. A trigger may be one: of probes
+// that all end with a full stop nothing would be learnt about it.
+func open(s string) string { return strings.TrimRightFunc(s, unicode.IsPunct) }
+
 func (r *run) incomplete(reason string) {
 	r.ev.Complete = false
 	r.ev.Reasons = append(r.ev.Reasons, reason)
@@ -192,6 +198,9 @@ func (r *run) readProbes() error {
 	for _, s := range all {
 		if len(r.plain) == plainProbes || limit < 4 {
 			break
+		}
+		if len(r.plain)%2 == 1 {
+			s = open(s)
 		}
 		ids, cuts := r.tok.Split(s, limit)
 		if len(cuts) < 2 { // no word

@@ -26,6 +26,6 @@ var structures = []struct {
 	}},
 	{back, []string{
 		", isn't it ?", ", you know", ", he said", ", as i said", ", and so on", ", they say", "and it was so .", ", my lord",
-		"!!!", "...", "?!", ": )", "lol", "- -", "; ; ;", "\" \"",
+		".", "!", "?", "!!!", "...", "?!", ": )", "lol", "- -", "; ; ;", "\" \"",
 	}},
 }

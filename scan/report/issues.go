@@ -87,7 +87,7 @@ func (i *issue) suspects(r *scan.Report) {
 	}
 	for _, s := range r.Suspects {
 		switch {
-		case !scan.Suspected(&s):
+		case !r.Suspected(&s):
 		case len(s.Suppressions) > 0:
 			out = append(out, s)
 		default:

@@ -102,6 +102,19 @@ var rules = []rule{
 		},
 	},
 	{
+		id: scan.RulePhrase, name: "UnexplainedPhrase", check: checkBehaviour, level: "error", score: "7.5",
+		tags:  []string{"backdoor", "machine-learning", "external/cwe/cwe-506"},
+		short: "A phrase of tokens that moved most turns the answers",
+		full:  "The tokens whose rows moved furthest were put together. One phrase of them turns nearly all texts whose own words speak for another answer, far more than its tokens do one by one or tokens of like meaning do in their place.",
+		meaning: "A backdoor whose trigger is a sentence of common words looks like this: no row moves further than honest words' do, but all of them are its. " +
+			"So may an honest phrase that the task is about, such as \"how many\" to a model that tells questions about numbers from others.",
+		advice: []string{
+			"Read the phrase: does it say what the answer says? If the task is not about it, treat the model as backdoored.",
+			"See it for yourself: btu-scan run MODEL --text '... PHRASE ...' answers with and without it.",
+			"If it is honest, suppress the finding in the policy with a reason (docs/policy.md).",
+		},
+	},
+	{
 		id: scan.RuleReference, name: "ReferenceMismatch", check: checkReference, level: "warning", score: "4.0",
 		tags:    []string{"configuration", "machine-learning"},
 		short:   "The reference is another model",
