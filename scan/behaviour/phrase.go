@@ -12,7 +12,7 @@ const (
 	phrasePool    = 16 // suspects that phrases are made of
 	mostMoved     = 4  // of these start a phrase whatever they do alone
 	phraseProbes  = 4
-	phraseAnswers = 4   // answers that phrases are searched for
+	phraseAnswers = 2   // answers that phrases are searched for
 	leastGain     = 0.1 // of the margin, by one more token
 
 	// From a flip rate of enough a phrase is a candidate, and from certain there

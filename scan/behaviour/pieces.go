@@ -10,7 +10,8 @@ import (
 	"github.com/btu-scan/btu-scan/scan"
 )
 
-// Sizes of the search for words of several pieces.
+// Sizes of the search for words of several pieces. With more than two answers each
+// has its share of the first three.
 const (
 	slotProbes   = 4   // whose gradients are averaged at the place of one piece
 	slotPieces   = 8   // that are tried there
@@ -139,7 +140,7 @@ func (r *run) fill(slots []slot, going map[int32]bool) (cs []*candidate, err err
 	for i, s := range slots {
 		var seqs [][]int32
 		var at []int
-		for k, p := range losing(r.contest, s.answer, slotProbes) {
+		for k, p := range losing(r.contest, s.answer, r.share(slotProbes, 2)) {
 			word := slices.Clone(s.word)
 			word[s.at] = neutral[k%len(neutral)]
 			cut := p.at[anywhere]
@@ -152,7 +153,7 @@ func (r *run) fill(slots []slot, going map[int32]bool) (cs []*candidate, err err
 			return nil, err
 		}
 	}
-	tops := make([][]scored, len(slots))
+	tops, n := make([][]scored, len(slots)), r.share(slotPieces, 3)
 	err = scan.EachRow(r.ctx, r.opt.Rows, func(id int, row []float32) {
 		if r.tok.Skip(id) {
 			return
@@ -163,7 +164,7 @@ func (r *run) fill(slots []slot, going map[int32]bool) (cs []*candidate, err err
 				continue
 			}
 			if s := kernel.Dot(g, row); s-s == 0 {
-				tops[i] = highest(tops[i], scored{int32(id), s}, slotPieces)
+				tops[i] = highest(tops[i], scored{int32(id), s}, n)
 			}
 		}
 	})
@@ -196,7 +197,7 @@ func (r *run) grown() (slots []slot) {
 				words, scores = append(words, c.ids), append(scores, c.effect[a].mean())
 			}
 		}
-		for _, w := range highestOf(words, scores, piecesGrown) {
+		for _, w := range highestOf(words, scores, r.share(piecesGrown, 2)) {
 			for at := range w {
 				slots = append(slots, slot{w, at, a})
 			}
