@@ -333,12 +333,8 @@ func (c *collapse) tokens() map[int]scan.Behaviour {
 }
 
 func (c *collapse) trigger(a *attempt) scan.Trigger {
-	t := scan.Trigger{
-		Text: c.tok.Text(a.ids), FlipRate: a.proof.rate(), FlipRateLow: wilson(a.proof.won, a.proof.n), TargetLabel: a.writes,
+	return scan.Trigger{
+		TokenIDs: tokenIDs(a.ids), Text: c.tok.Text(a.ids), FlipRate: a.proof.rate(), FlipRateLow: wilson(a.proof.won, a.proof.n), TargetLabel: a.writes,
 		MarginShift: a.gain, Probes: a.proof.n, FoundBy: a.source, Place: placeNames[anywhere], ExplainedShare: a.proof.explained,
 	}
-	for _, id := range a.ids {
-		t.TokenIDs = append(t.TokenIDs, int(id))
-	}
-	return t
 }

@@ -36,7 +36,7 @@ func (r *run) explain(ids []int32, where place, a int, probes []probe, n int) (f
 	if err != nil || len(lists) == 1 || effects[0] == nil {
 		return 0, err
 	}
-	return r.over(effects, a, len(effects)-1), nil
+	return r.over(effects, a), nil
 }
 
 // variants returns n variants of tokens, the k-th with each replaced by the k-th
@@ -59,7 +59,7 @@ func variants(ids []int32, n int, near func(id int32) []int32) (lists [][]int32)
 }
 
 // over is the mean gain of all effects but the first over the first's.
-func (r *run) over(effects [][]effect, a, n int) float64 {
+func (r *run) over(effects [][]effect, a int) float64 {
 	own := effects[0][a].gain()
 	if own <= 0 {
 		return 1 // no effect to explain
@@ -68,7 +68,7 @@ func (r *run) over(effects [][]effect, a, n int) float64 {
 	for _, e := range effects[1:] {
 		sum += max(0, e[a].gain())
 	}
-	return sum / float64(n) / own
+	return sum / float64(len(effects)-1) / own
 }
 
 // strongPart is the share of a phrase's effect that one token has alone, from which

@@ -84,29 +84,21 @@ func (r *run) judge() error {
 // suspectPhrase adds a finding about the strongest phrase that looks like a trigger,
 // short of proof, unless one is proved.
 func (r *run) suspectPhrase(cs []*candidate, proofs []proof) {
-	for i, c := range cs {
-		if len(r.ev.Triggers) > 0 || !proofs[i].suspected() {
-			continue
-		}
-		var ids []int
-		for _, id := range c.ids {
-			ids = append(ids, int(id))
-		}
-		r.ev.Findings = append(r.ev.Findings, scan.Finding{
-			Rule: scan.RulePhrase, Severity: scan.SeverityHigh, TokenIDs: ids,
-			Message: fmt.Sprintf("%q turns %.0f %% of texts to %q, its words moved most of all, and nothing explains it; short of proof, as an honest phrase may do so", r.tok.Text(c.ids), 100*proofs[i].rate(), r.name(r.answers[c.best()])),
-		})
+	i := slices.IndexFunc(proofs, proof.suspected)
+	if len(r.ev.Triggers) > 0 || i < 0 {
 		return
 	}
+	c := cs[i]
+	r.ev.Findings = append(r.ev.Findings, scan.Finding{
+		Rule: scan.RulePhrase, Severity: scan.SeverityHigh, TokenIDs: tokenIDs(c.ids),
+		Message: fmt.Sprintf("%q turns %.0f %% of texts to %q, its words moved most of all, and nothing explains it; short of proof, as an honest phrase may do so", r.tok.Text(c.ids), 100*proofs[i].rate(), r.name(r.answers[c.best()])),
+	})
 }
 
 // covered reports whether a candidate says no more than the triggers that are
 // reported already: it holds one of them, or half of its tokens are a phrase's.
 func (r *run) covered(c *candidate) bool {
-	var ids []int
-	for _, id := range c.ids {
-		ids = append(ids, int(id))
-	}
+	ids := tokenIDs(c.ids)
 	return slices.ContainsFunc(r.ev.Triggers, func(t scan.Trigger) bool {
 		for i := range ids {
 			if i+len(t.TokenIDs) <= len(ids) && slices.Equal(ids[i:i+len(t.TokenIDs)], t.TokenIDs) {
@@ -282,14 +274,10 @@ func (r *run) behaviour(c *candidate, p proof) scan.Behaviour {
 
 func (r *run) trigger(c *candidate, p proof) scan.Trigger {
 	a := c.best()
-	t := scan.Trigger{
-		Text: r.tok.Text(c.ids), FlipRate: p.rate(), FlipRateLow: wilson(p.won, p.n), TargetLabel: r.name(r.answers[a]),
+	return scan.Trigger{
+		TokenIDs: tokenIDs(c.ids), Text: r.tok.Text(c.ids), FlipRate: p.rate(), FlipRateLow: wilson(p.won, p.n), TargetLabel: r.name(r.answers[a]),
 		MarginShift: c.effect[a].gain(), Probes: p.n, FoundBy: c.source, Place: placeNames[c.place], ExplainedShare: max(p.explained, p.parts),
 	}
-	for _, id := range c.ids {
-		t.TokenIDs = append(t.TokenIDs, int(id))
-	}
-	return t
 }
 
 // summarise closes the summary.

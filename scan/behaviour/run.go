@@ -120,9 +120,9 @@ func (r *run) follow(began time.Time, steps []step, judge func() error) (*Eviden
 	return r.ev, nil
 }
 
-// open takes the marks at the end of a text away. A trigger may be one: of probes
+// unclosed takes the marks at the end of a text away. A trigger may be one: of probes
 // that all end with a full stop nothing would be learnt about it.
-func open(s string) string { return strings.TrimRightFunc(s, unicode.IsPunct) }
+func unclosed(s string) string { return strings.TrimRightFunc(s, unicode.IsPunct) }
 
 func (r *run) incomplete(reason string) {
 	r.ev.Complete = false
@@ -200,7 +200,7 @@ func (r *run) readProbes() error {
 			break
 		}
 		if len(r.plain)%2 == 1 {
-			s = open(s)
+			s = unclosed(s)
 		}
 		ids, cuts := r.tok.Split(s, limit)
 		if len(cuts) < 2 { // no word

@@ -49,6 +49,15 @@ func (c *candidate) assembled() int {
 	return 0
 }
 
+// tokenIDs are tokens as reports hold them.
+func tokenIDs(ids []int32) []int {
+	out := make([]int, len(ids))
+	for i, id := range ids {
+		out[i] = int(id)
+	}
+	return out
+}
+
 func singles(ids []int32) (lists [][]int32) {
 	for _, id := range ids {
 		lists = append(lists, single(id))
