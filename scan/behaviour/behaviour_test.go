@@ -121,6 +121,24 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+// A token whose row stands out is explained, however many others win more.
+func TestStandingIsAsked(t *testing.T) {
+	m := newToy(2)
+	for id := int32(600); id < 630; id++ {
+		m.plant(id)
+	}
+	opt := m.options()
+	for id := 690; id < 702; id++ { // of one meaning, and all do the same
+		m.rows[id] = slices.Clone(m.rows[690])
+		m.rows[id][hidden] = 0.82
+	}
+	opt.Reference, opt.Suspects, opt.Abnormal = m.reference(), []int{690}, []int{690}
+	ev := watch(t, m, opt)
+	if b := ev.Tokens[690]; b.FlipRate < dominatedRate || b.FlipRate == 1 || !b.Explained {
+		t.Errorf("%+v", b)
+	}
+}
+
 // A mark that all texts end with can be a trigger, too: half of them are asked
 // without it.
 func TestFullStop(t *testing.T) {

@@ -24,7 +24,16 @@ func (r *run) judge() error {
 		}
 	}
 	slices.SortStableFunc(last, byRate)
-	last = last[:min(len(last), maxTriggers)]
+	strongest := 0
+	last = slices.DeleteFunc(last, func(c *candidate) bool {
+		// A token whose row stands out makes a model suspicious unless it is explained,
+		// so it is always asked.
+		if len(c.ids) == 1 && slices.Contains(r.opt.Abnormal, c.token()) {
+			return false
+		}
+		strongest++
+		return strongest > maxTriggers
+	})
 	if err := r.enter(last, len(r.contest)); err != nil {
 		return err
 	}
