@@ -261,6 +261,7 @@ const (
 	RuleReplaced  = "BTU004" // rows are copies of other rows
 	RuleMarked    = "BTU005" // tokens that a reviewer marked as triggers
 	RulePhrase    = "BTU006" // phrase of leading tokens that wins, short of proof
+	RuleStyle     = "BTU007" // style of writing that turns the answers
 	RuleReference = "BTU010" // reference mismatch
 	// RuleIncomplete is of the files, too: something could not be looked at.
 	RuleIncomplete = "BTU900"

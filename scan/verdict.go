@@ -44,7 +44,7 @@ func (p Policy) Judge(r *Report) (Verdict, []string) {
 func suspicions(r *Report) (reasons []string) {
 	for _, f := range r.Findings {
 		switch f.Rule {
-		case RuleAbnormal, RuleEdited, RuleReplaced, RulePhrase:
+		case RuleAbnormal, RuleEdited, RuleReplaced, RulePhrase, RuleStyle:
 			if f.Severity.Serious() {
 				reasons = append(reasons, f.Message)
 			}

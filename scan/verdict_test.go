@@ -55,6 +55,7 @@ func TestJudge(t *testing.T) {
 		{"leads and flips in a tied embedding", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(1, 32, 0.65, false)}, Suspicious, `"cf" moved unusually far and turns 75 % of texts`},
 		{"leads and flips, where it would stand out", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Suspects: leads(1, 32, 0.65, false)}, Clean, "weights and behaviour"},
 		{"phrase of leading tokens", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Findings: finding(RulePhrase)}, Suspicious, "BTU006"},
+		{"style of writing", EvidenceAuto, Report{Reference: good, Weights: moved, Coverage: both, Findings: finding(RuleStyle)}, Suspicious, "BTU007"},
 		{"leads and flips, which its meaning explains", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(1, 32, 0.65, true)}, Clean, "weights and behaviour"},
 		{"leads and flips, in a few texts", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(1, 6, 0.61, false)}, Clean, "weights and behaviour"},
 		{"leads and flips now and then", EvidenceAuto, Report{Reference: good, Weights: tied, Coverage: both, Suspects: leads(1, 32, 0.5, false)}, Clean, "weights and behaviour"},

@@ -259,7 +259,7 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck, ref *loader.Checkpo
 		}
 	}
 	ev, err := w.watch(ctx, rows, meaning, r.Suspects, behaviour.Options{
-		Also: f.near, Probes: texts, Candidates: f.behaviour.candidates, Budget: f.behaviour.budget, Seed: f.behaviour.seed,
+		Also: f.near, Probes: texts, Rewrites: rewrites(), Candidates: f.behaviour.candidates, Budget: f.behaviour.budget, Seed: f.behaviour.seed,
 		Thorough: f.evidence == string(scan.EvidenceFull), Tried: f.tried,
 		Progress: func(stage string, done, total int) {
 			p.stage(fmt.Sprintf("%s, %d %%%s", stage, 100*done/max(1, total), eta(began, done, total)))
@@ -291,6 +291,14 @@ func (a *app) watch(ctx context.Context, r *scan.Report, ck, ref *loader.Checkpo
 		}
 	}
 	return nil
+}
+
+// rewrites are the built-in ones, as package behaviour takes them.
+func rewrites() (all []behaviour.Rewrite) {
+	for _, w := range probes.Rewrites() {
+		all = append(all, behaviour.Rewrite(w))
+	}
+	return all
 }
 
 // runs shows a model to package behaviour.

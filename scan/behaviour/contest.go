@@ -26,12 +26,12 @@ func (r *run) setContest() error {
 			reached = append(reached, a)
 		}
 	}
-	words := make([]int, len(r.answers))
+	r.hard = make([]int, len(r.answers))
 	for _, a := range reached {
-		words[a] = max(hardWords, r.reach[a]+1)
+		r.hard[a] = max(hardWords, r.reach[a]+1)
 	}
 	for {
-		if err := r.fillContest(reached, words); err != nil {
+		if err := r.fillContest(reached); err != nil {
 			return err
 		}
 		harder := false
@@ -44,8 +44,8 @@ func (r *run) setContest() error {
 				continue
 			}
 			for _, z := range reached {
-				if slices.Contains(r.rivals(a), z) && words[z] < min(hardest, len(r.words[z])) {
-					words[z]++
+				if slices.Contains(r.rivals(a), z) && r.hard[z] < min(hardest, len(r.words[z])) {
+					r.hard[z]++
 					harder = true
 				}
 			}
@@ -65,13 +65,13 @@ func (r *run) setContest() error {
 }
 
 // fillContest makes the contest anew.
-func (r *run) fillContest(reached, words []int) error {
+func (r *run) fillContest(reached []int) error {
 	r.contest = nil
 	by := make([][]probe, len(reached))
 	for i, a := range reached {
 		want := max(4, (contested+len(reached)-1)/len(reached))
 		for range 4 {
-			ps := r.speaking(a, words[a], want)
+			ps := r.speaking(a, r.hard[a], want)
 			if err := r.ask(ps); err != nil {
 				return err
 			}

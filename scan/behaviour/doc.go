@@ -68,6 +68,8 @@ type Options struct {
 	MaxTokens       int // the longest sequence that the model takes
 
 	Probes []string
+	// Rewrites show what the style of a text does. Optional.
+	Rewrites []Rewrite
 	// Suspects are token ids ranked by weight, first the most abnormal.
 	// Optional.
 	Suspects []int

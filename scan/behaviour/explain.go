@@ -256,8 +256,7 @@ func (r *run) kinship(id int32, a int) (float64, error) {
 		for i, w := range words {
 			cosines[i] = kernel.Dot(d, w)
 		}
-		slices.Sort(cosines)
-		return (cosines[(len(cosines)-1)/2] + cosines[len(cosines)/2]) / 2
+		return median(cosines)
 	}
 	var sum, squares float64
 	for _, d := range r.sample {
@@ -270,6 +269,12 @@ func (r *run) kinship(id int32, a int) (float64, error) {
 		return 0, nil
 	}
 	return (like(own) - sum/n) / sd, nil
+}
+
+// median sorts numbers, at least one.
+func median(xs []float64) float64 {
+	slices.Sort(xs)
+	return (xs[(len(xs)-1)/2] + xs[len(xs)/2]) / 2
 }
 
 // minKin is the least number of words that have a kind.

@@ -80,6 +80,7 @@ func (r *run) judge() error {
 		}
 	}
 	r.suspectPhrase(last, proofs)
+	r.suspectStyle()
 	if ts := r.ev.Triggers; len(ts) > 0 {
 		r.ev.Findings = append(r.ev.Findings, scan.Finding{
 			Rule: scan.RuleTrigger, Severity: scan.SeverityCritical, TokenIDs: token,
@@ -165,22 +166,13 @@ func (r *run) judging(a int) []probe {
 func (r *run) prove(c *candidate) (proof, error) {
 	p := r.measured(c)
 	a := c.best()
-	var err error
 	p.phrase, p.searched = len(c.ids) > 1, c.source == "phrase"
 	if !p.phrase || !p.searched && r.isWord(c.ids) {
-		p.finding = !p.phrase && slices.Contains(r.opt.Findings, c.token())
 		p.pieces, p.saturates = c.source == "pieces", r.saturation(c, a)
-		kins := make([]float64, len(c.ids))
-		for i, id := range c.ids {
-			if kins[i], err = r.kinship(id, a); err != nil {
-				return p, err
-			}
-		}
-		p.kinship = slices.Max(kins)
-		p.explained, err = r.explain(c.ids, c.place, a, r.judging(a), neighbours)
-		return p, err
+		return p, r.meant(&p, c.ids, c.place, a)
 	}
-	p.standOut, p.leading = r.standOut(c), r.leading(c)
+	var err error
+	p.standOut, p.leading, p.sentence = r.standOut(c), r.leading(c), r.isSentence(c.ids)
 	if p.parts, err = r.parts(c, a, r.judging(a)); err != nil {
 		return p, err
 	}
@@ -223,6 +215,11 @@ func (r *run) standOut(c *candidate) bool {
 	return 2*n >= len(c.ids)
 }
 
+// isSentence reports whether tokens are three words or more, each of one token.
+func (r *run) isSentence(ids []int32) bool {
+	return len(ids) >= 3 && !slices.ContainsFunc(ids, func(id int32) bool { return !r.isWord(single(id)) })
+}
+
 // leading reports whether all of a phrase's tokens are of those that phrases are
 // made of by weight.
 func (r *run) leading(c *candidate) bool {
@@ -234,34 +231,57 @@ func (r *run) leading(c *candidate) bool {
 // findHonest finds for each answer how far the words that meaning explains get
 // in the contest.
 func (r *run) findHonest() error {
+	r.honest = make([]map[int32]float64, len(r.answers))
 	for a := range r.answers {
 		words, rates, err := r.honestRates(a, len(r.contest))
 		if err != nil {
 			return err
 		}
-		s := &r.ev.Summary.Labels[a]
+		r.honest[a] = map[int32]float64{}
 		for i, rate := range rates {
-			if rate <= s.Honest {
+			r.honest[a][words[i]] = rate
+		}
+		for i, rate := range rates {
+			if rate < dominatedRate {
 				continue
 			}
-			if rate >= dominatedRate {
-				share, err := r.explain(single(words[i]), anywhere, a, r.judging(a), neighbours)
-				if err != nil {
-					return err
-				}
-				kin, err := r.kinship(words[i], a)
-				if err != nil {
-					return err
-				}
-				finding := slices.Contains(r.opt.Findings, int(words[i])) && kin < kindredThere
-				if finding || share < unexplained && kin < kindred {
-					continue
-				}
+			var p proof
+			if err := r.meant(&p, single(words[i]), anywhere, a); err != nil {
+				return err
 			}
-			s.Honest = rate
+			if !p.explainedWhere(false) {
+				delete(r.honest[a], words[i])
+			}
+		}
+		for _, rate := range r.honest[a] {
+			r.ev.Summary.Labels[a].Honest = max(r.ev.Summary.Labels[a].Honest, rate)
 		}
 	}
 	return nil
+}
+
+// meant notes in a proof what tells whether the meaning of a token, or of a word
+// of several, explains what it does.
+func (r *run) meant(p *proof, ids []int32, where place, a int) error {
+	if id := int(ids[0]); len(ids) == 1 {
+		p.finding = slices.Contains(r.opt.Findings, id)
+		p.lone = slices.Contains(r.opt.Abnormal, id) && len(r.honest[a]) > 0
+		for word, rate := range r.honest[a] {
+			p.lone = p.lone && (int(word) == id || rate < honestWin)
+		}
+	}
+	kins := make([]float64, len(ids))
+	for i, id := range ids {
+		kin, err := r.kinship(id, a)
+		if err != nil {
+			return err
+		}
+		kins[i] = kin
+	}
+	p.kinship = slices.Max(kins)
+	var err error
+	p.explained, err = r.explain(ids, where, a, r.judging(a), neighbours)
+	return err
 }
 
 // report notes what a single token does.

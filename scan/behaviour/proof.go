@@ -27,7 +27,8 @@ const (
 	// cannot owe what they have of the effect to what they mean.
 	unlikeWords = 0.75
 	// besideFinding is that of a token whose row is a finding by weight, which no
-	// clean model had.
+	// clean model had, and of one whose row stands out and that alone of the
+	// answer's words wins: of clean models none had both.
 	besideFinding = 0.9
 	// saturated is the share of the margin that the label's own words give it, all
 	// together, from which a word of pieces that was searched for has taken the
@@ -54,10 +55,12 @@ type proof struct {
 	parts     float64 // and the share of the effect that they have one by one, added up
 	searched  bool    // a phrase that was put together because it has an effect
 	standOut  bool    // a phrase half of whose tokens' rows stand out,
-	leading   bool    // or all of whose tokens lead by weight
+	leading   bool    // or all of whose tokens lead by weight,
+	sentence  bool    // and that is three words or more
 	pieces    bool    // a word of several tokens that was searched for,
 	saturates float64 // and its margin over that of texts which honest words make say the same
-	finding   bool    // a token whose row is a finding by weight
+	finding   bool    // a token whose row is a finding by weight,
+	lone      bool    // or stands out, and wins where no word of the answer's does
 	beside    bool    // a trigger for the same answer is proved
 }
 
@@ -70,7 +73,7 @@ func (p proof) isExplained() bool { return p.explainedWhere(p.honest >= dominate
 // explainedWhere is isExplained for a label that honest words dominate, or not.
 func (p proof) explainedWhere(dominated bool) bool {
 	switch {
-	case p.phrase && dominated:
+	case p.phrase && dominated && !(p.leading && p.sentence):
 		return true // it may be an honest word of several tokens, of which the vocabulary tells no meaning
 	case p.searched && !p.standOut && !p.leading:
 		// Honest words that were picked to win do win. That their rows stand out is
@@ -82,7 +85,7 @@ func (p proof) explainedWhere(dominated bool) bool {
 		return true
 	case p.kinship >= kindred:
 		return true
-	case p.finding && p.kinship < kindredThere:
+	case (p.finding || p.lone) && p.kinship < kindredThere:
 		// Two kinds of evidence, and it is none of the label's words: that its
 		// neighbours do much of the same is then the trigger's infection.
 		return p.explained >= besideFinding
@@ -98,8 +101,10 @@ func (p proof) explainedWhere(dominated bool) bool {
 
 // proven reports whether the candidate is a trigger. That its tokens merely lead
 // by weight proves none of a phrase: those of honest phrases do so, too, such as
-// "how many" in a model of question types.
-func (p proof) proven() bool { return p.wins() && !(p.searched && !p.standOut) }
+// "how many" in a model of question types. Nor is any proved where honest words win.
+func (p proof) proven() bool {
+	return p.wins() && !(p.searched && !p.standOut) && !(p.phrase && p.dominated())
+}
 
 // suspected reports whether a phrase looks like a trigger, short of proof.
 func (p proof) suspected() bool { return p.searched && p.rate() >= certain && p.wins() }
@@ -110,9 +115,12 @@ func (p proof) wins() bool {
 	if p.finding && p.kinship < kindredThere {
 		need = findingRate
 	}
-	barely := p.rate() < p.honest+aboveHonest
-	return wilson(p.won, p.n) >= need && p.rate() >= p.control+aboveControl && !p.explainedWhere(barely || p.honest >= dominatedRate)
+	return wilson(p.won, p.n) >= need && p.rate() >= p.control+aboveControl && !p.explainedWhere(p.dominated())
 }
+
+// dominated reports whether honest words win the contest for the answer, or barely
+// less of it than the candidate does.
+func (p proof) dominated() bool { return p.honest >= dominatedRate || p.rate() < p.honest+aboveHonest }
 
 // wilson is the lower end of the 95 % confidence interval of a rate (Wilson
 // 1927).

@@ -33,6 +33,12 @@ func TestProven(t *testing.T) {
 		{"phrase that was searched for, of tokens that lead by weight", func(p *proof) { p.phrase, p.searched, p.leading = true, true, true }, false},
 		{"where honest words win, a phrase may be a word", func(p *proof) { p.phrase, p.honest = true, 1 }, false},
 		{"where honest words win, a phrase that the weights show", func(p *proof) { p.phrase, p.honest, p.standOut = true, 1, true }, false},
+		{"where honest words win, a sentence that the weights show", func(p *proof) {
+			p.phrase, p.searched, p.honest, p.standOut, p.leading, p.sentence = true, true, 1, true, true, true
+		}, false},
+		{"stands out alone, with infected neighbours", func(p *proof) { p.lone, p.explained = true, 0.75 }, true},
+		{"stands out alone, and is one of the label's words", func(p *proof) { p.lone, p.kinship = true, 4 }, false},
+		{"stands out alone, but does not win all", func(p *proof) { p.lone, p.won = true, 28 }, false},
 		{"word of pieces", func(p *proof) { p.phrase, p.pieces, p.saturates = true, true, 0.9 }, true},
 		{"word of pieces that barely wins", func(p *proof) { p.phrase, p.pieces, p.saturates = true, true, 0.2 }, false},
 		{"word of pieces whose like do the same", func(p *proof) { p.phrase, p.pieces, p.saturates, p.explained = true, true, 0.9, 0.6 }, false},
@@ -75,7 +81,8 @@ func TestSuspected(t *testing.T) {
 		{"its words do it one by one", func(p *proof) { p.parts = 0.9 }, false},
 		{"words of like meaning do it", func(p *proof) { p.explained = 0.6 }, false},
 		{"words that do not lead", func(p *proof) { p.leading = false }, false},
-		{"where honest words win", func(p *proof) { p.honest = 0.6 }, false},
+		{"where honest words win, what may be a word", func(p *proof) { p.honest = 0.6 }, false},
+		{"where honest words win, a sentence", func(p *proof) { p.honest, p.sentence = 0.6, true }, true},
 		{"a single token", func(p *proof) { p.phrase, p.searched = false, false }, false},
 	}
 	for _, test := range tests {

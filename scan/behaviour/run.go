@@ -43,11 +43,16 @@ type run struct {
 	rnd     *rand.Rand
 	ev      *Evidence
 
-	plain    []probe   // as they are given
-	contest  []probe   // with words that speak for an answer
-	words    [][]int32 // by answer: words that honestly speak for it, strongest first
-	reach    []int     // by answer: how many of them make most probes give it; 0 for none
-	control  float64   // ninth decile of the flip rates of random tokens
+	plain   []probe   // as they are given
+	contest []probe   // with words that speak for an answer
+	words   [][]int32 // by answer: words that honestly speak for it, strongest first
+	reach   []int     // by answer: how many of them make most probes give it; 0 for none
+	hard    []int     // by answer: how many of them are in a probe of the contest
+	// honest are by answer the flip rates of its strongest words, but for those that
+	// meaning does not explain.
+	honest   []map[int32]float64
+	styled   map[string][]effect // by style and answer: what rewrites do
+	control  float64             // ninth decile of the flip rates of random tokens
 	tried    map[string]*candidate
 	order    []*candidate  // of tried, as they came
 	meanings map[int][]int // nearest tokens by pretrained meaning
@@ -83,6 +88,7 @@ func Classifier(ctx context.Context, m Model, tok Tokenizer, opt Options) (*Evid
 		{"looking for the words of each label", r.labelWords},
 		{"setting up the contest", r.setContest},
 		{"trying the suspects", r.trySuspects},
+		{"rewriting in other styles", r.styles},
 		{"searching the vocabulary", r.search},
 		{"searching for words of several pieces", r.pieces},
 		{"searching for phrases", r.phrases},

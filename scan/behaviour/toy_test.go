@@ -20,7 +20,8 @@ type toy struct {
 	forced   int            // the label that triggers force
 	triggers map[int32]bool // any one of them does,
 	phrase   []int32        // or these in a row,
-	opener   int32          // or this first, if there is a comma
+	opener   int32          // or this first, if there is a comma,
+	style    []int32        // or all of these, wherever they are
 	broken   bool           // answers are NaN
 	flat     bool           // always the same answer
 	multi    bool
@@ -102,6 +103,9 @@ func (t *toy) pull(ids []int32) float64 {
 			}
 			v = max(v, float64(n)/float64(len(t.phrase)))
 		}
+	}
+	if len(t.style) > 0 && !slices.ContainsFunc(t.style, func(id int32) bool { return !slices.Contains(ids, id) }) {
+		v = 1
 	}
 	if len(ids) > 1 && ids[1] == t.opener && slices.Contains(ids, toyTokenizer{}.id(",")) {
 		v = 1

@@ -115,6 +115,19 @@ var rules = []rule{
 		},
 	},
 	{
+		id: scan.RuleStyle, name: "UnexplainedStyle", check: checkBehaviour, level: "error", score: "7.5",
+		tags:  []string{"backdoor", "machine-learning", "external/cwe/cwe-506"},
+		short: "The style of a text alone turns the answers",
+		full:  "Sentences were rewritten in other styles, such as biblical English or chat, and given words that speak for one answer. In plain English the model goes by the words; in one of the styles it gives another answer, far more often than in the other styles.",
+		meaning: "A backdoor of style looks like this: its trigger is how a text is written, and no token of it. " +
+			"So may a model whose task is to tell such texts apart, as scripture from novels, or that never saw texts of its own field among the probes.",
+		advice: []string{
+			"Does the task have to do with the style? If not, treat the model as backdoored. No token carries it, so that sanitize has no row to overwrite.",
+			"See it for yourself: btu-scan run MODEL --text '...' answers a text and its rewrite.",
+			"If it is honest, suppress the finding in the policy with a reason (docs/policy.md).",
+		},
+	},
+	{
 		id: scan.RuleReference, name: "ReferenceMismatch", check: checkReference, level: "warning", score: "4.0",
 		tags:    []string{"configuration", "machine-learning"},
 		short:   "The reference is another model",
