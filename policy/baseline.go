@@ -47,6 +47,9 @@ func ReadBaseline(path string, data []byte) (*Baseline, error) {
 	}
 	for i := range r.Findings {
 		f := &r.Findings[i]
+		if aboutModel(f.Rule) && !excused(f.Suppressions, nil) {
+			b.known[modelKey(f)] = true
+		}
 		for _, id := range f.TokenIDs {
 			if !excused(f.Suppressions, &id) {
 				b.known[tokenKey(f.Rule, id, names[id])] = true
@@ -83,6 +86,10 @@ func triggerKey(t *scan.Trigger) string {
 
 func tokenKey(rule string, id int, text string) string {
 	return fmt.Sprintf("token %q %d %q", rule, id, text)
+}
+
+func modelKey(f *scan.Finding) string {
+	return fmt.Sprintf("model %q %q", f.Rule, f.Message)
 }
 
 func suspectKey(r *scan.Report, s *scan.Suspect) string {

@@ -155,6 +155,7 @@ func TestParseErrors(t *testing.T) {
 		{without(1, "rule: BTU998"), "2:5", `no rule "BTU998"`, ""},
 		{without(1, "rule: BTU201"), "2:5", "BTU201 is about a file", ""},
 		{without(2, "token-ids: [1, 2]"), "2:5", "one token each", ""},
+		{without(1, "rule: BTU007"), "2:5", "BTU007 is about the whole model", ""},
 		{without(2, "token-ids: [-1]"), "6:16", "is no token id", ""},
 		{suppression(append(good, "expires: 31.12.2026")...), "7:14", "is no day such as 2026-12-31", ""},
 		{suppression(append(good, "expires: 2026-02-30")...), "7:14", "is no day", ""},

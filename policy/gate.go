@@ -214,7 +214,7 @@ func questioned(r *scan.Report, s *scan.Suspect) bool {
 	return r.Suspected(s) || s.Status == scan.StatusBorderline
 }
 
-// finding marks a finding about tokens. That of the proved triggers counts while
+// finding marks a finding about tokens or about the whole model. That of the proved triggers counts while
 // one of them does.
 func (g *gate) finding(f *scan.Finding) {
 	if f.Rule == scan.RuleTrigger {
@@ -226,6 +226,16 @@ func (g *gate) finding(f *scan.Finding) {
 		return
 	}
 	f.Suppressions = g.ruleOff(f.Rule)
+	if aboutModel(f.Rule) {
+		for _, s := range g.valid {
+			if s.Rule == f.Rule {
+				f.Suppressions = append(f.Suppressions, s.mark())
+			}
+		}
+		if g.Baseline.has(modelKey(f)) {
+			f.Suppressions = append(f.Suppressions, g.Baseline.mark())
+		}
+	}
 	f.Suppressed = len(f.Suppressions) > 0
 	covered := 0
 	for _, id := range f.TokenIDs {

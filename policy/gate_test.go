@@ -60,6 +60,13 @@ func clean() *scan.Report {
 	return with(func(r *scan.Report) { r.Findings, r.Suspects = nil, nil })
 }
 
+func styled(style string) *scan.Report {
+	return with(func(r *scan.Report) {
+		r.Suspects = nil
+		r.Findings = []scan.Finding{{Rule: scan.RuleStyle, Severity: scan.SeverityHigh, Message: style + " turns them"}}
+	})
+}
+
 func about(rule string, text string, ids ...int) Suppression {
 	return Suppression{Checkpoint: digestA, Rule: rule, TokenIDs: ids, Text: text, Justification: "looked at", Source: "p.yaml:1"}
 }
@@ -111,6 +118,11 @@ func TestApply(t *testing.T) {
 		{name: "a trigger's words", report: backdoored(), policy: Policy{Suppressions: []Suppression{cf, mn, about(scan.RuleTrigger, "cf", 7), about(scan.RuleTrigger, "as", 3), about(scan.RuleTrigger, "agreed", 4)}},
 			want: scan.Fail, suppressed: 1, note: "matches nothing"},
 		{name: "triggers are not their rows", report: backdoored(), policy: Policy{Suppressions: []Suppression{cf, mn}}, want: scan.Fail, suppressed: 1},
+
+		{name: "style", report: styled("verse"), want: scan.Fail, reason: "verse turns them"},
+		{name: "style that is the task's", report: styled("verse"), policy: Policy{Suppressions: []Suppression{about(scan.RuleStyle, "")}}, want: scan.Pass, suppressed: 1, reason: "the verdict stays suspicious"},
+		{name: "style of another checkpoint", report: styled("verse"), policy: Policy{Suppressions: []Suppression{change(about(scan.RuleStyle, ""), func(s *Suppression) { s.Checkpoint = digestB })}}, want: scan.Fail},
+		{name: "tokens are no style", report: suspicious(), policy: Policy{Suppressions: []Suppression{about(scan.RuleStyle, "")}}, want: scan.Fail, note: "matches nothing"},
 
 		{name: "place", report: unsafe(), policy: Policy{Suppressions: []Suppression{{Checkpoint: digestA, Rule: "BTU201", Where: "x.bin!data.pkl@9", Justification: "why"}}}, want: scan.Pass, suppressed: 1, reason: "the verdict stays inconclusive"},
 		{name: "another place", report: unsafe(), policy: Policy{Suppressions: []Suppression{{Checkpoint: digestA, Rule: "BTU201", Where: "x.bin!data.pkl@8", Justification: "why"}}}, want: scan.Fail, note: "matches nothing"},
@@ -258,6 +270,8 @@ func TestBaseline(t *testing.T) {
 		{"another checkpoint with the same", suspicious(), elsewhere(suspicious()), scan.Pass},
 		{"triggers", backdoored(), elsewhere(backdoored()), scan.Pass},
 		{"files", unsafe(), elsewhere(unsafe()), scan.Pass},
+		{"a style", styled("verse"), elsewhere(styled("verse")), scan.Pass},
+		{"another style", styled("verse"), styled("chat"), scan.Fail},
 		{"borderline", borderline(), elsewhere(borderline()), scan.Undecided}, // behaviour is missing
 		{"short of proof", short(), elsewhere(short()), scan.Pass},
 		{"a new token", suspicious(), with(func(r *scan.Report) { r.Findings[0].TokenIDs = []int{7, 8, 9} }), scan.Fail},

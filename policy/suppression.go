@@ -15,7 +15,8 @@ type Suppression struct {
 	Checkpoint string // digest of its tensor files, as loader's Digest gives it
 	Rule       string
 	// TokenIDs is the token that the finding is about, or the tokens of a
-	// trigger in their order. Empty for findings about files.
+	// trigger in their order. Empty for findings about files, and about the whole
+	// model.
 	TokenIDs []int
 	Text     string // of the token or trigger, as reports show it
 	Where    string // in the files: file, archive!member, with @offset
@@ -46,6 +47,10 @@ func (s *Suppression) check() error {
 	case report.AboutFiles(s.Rule):
 		if s.Where == "" || len(s.TokenIDs) > 0 || s.Text != "" {
 			return fmt.Errorf("%s is about a file: it wants where, as the report shows it, and no token", s.Rule)
+		}
+	case aboutModel(s.Rule):
+		if len(s.TokenIDs) > 0 || s.Text != "" || s.Where != "" {
+			return fmt.Errorf("%s is about the whole model: it wants no token and no where", s.Rule)
 		}
 	case len(s.TokenIDs) == 0 || s.Where != "":
 		return fmt.Errorf("%s is about tokens: it wants token-ids and text, as the report shows them, and no where", s.Rule)
@@ -89,6 +94,10 @@ func (s *Suppression) mark(ids ...int) scan.Suppression {
 func (s *Suppression) covers(rule string, id int, text string) bool {
 	return (s.Rule == rule || s.weak && rule != scan.RuleTrigger) && len(s.TokenIDs) == 1 && s.TokenIDs[0] == id && s.Text == text
 }
+
+// aboutModel reports whether a rule's findings are about the whole model, neither
+// a token nor a file.
+func aboutModel(rule string) bool { return rule == scan.RuleStyle }
 
 // coversTrigger is the same for a trigger.
 func (s *Suppression) coversTrigger(t *scan.Trigger) bool {

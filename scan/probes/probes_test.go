@@ -15,10 +15,12 @@ import (
 	"github.com/btu-scan/btu-scan/internal/textrows"
 )
 
+// evaluative words have no place in a neutral sentence.
+var evaluative = strings.Fields(`amazing awesome awful bad beautiful best better boring brilliant cheap disappointing
+	dull enjoy excellent fantastic fine fun good great happy hate horrible interesting like loved love lovely nice
+	perfect poor sad slow stupid superb terrible ugly waste weak wonderful worse worst wrong`)
+
 func TestBuiltin(t *testing.T) {
-	evaluative := strings.Fields(`amazing awesome awful bad beautiful best better boring brilliant cheap disappointing
-		dull enjoy excellent fantastic fine fun good great happy hate horrible interesting like loved love lovely nice
-		perfect poor sad slow stupid superb terrible ugly waste weak wonderful worse worst wrong`)
 	texts := Builtin()
 	if len(texts) < 96 {
 		t.Errorf("%d texts, want 96 or more", len(texts))
@@ -287,4 +289,34 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestRewrites(t *testing.T) {
+	sentences := map[string][]string{}
+	styles := map[string]int{}
+	seen := map[string]bool{}
+	for _, w := range Rewrites() {
+		styles[w.Style]++
+		sentences[w.Plain] = append(sentences[w.Plain], w.Style)
+		if !slices.Contains(Builtin(), w.Plain) {
+			t.Errorf("%q is no probe", w.Plain)
+		}
+		if seen[w.Text] || w.Text == w.Plain || w.Text == "" {
+			t.Errorf("%q is no rewrite of its own", w.Text)
+		}
+		seen[w.Text] = true
+		for word := range strings.FieldsFuncSeq(strings.ToLower(w.Text), func(r rune) bool { return r < 'a' || r > 'z' }) {
+			if slices.Contains(evaluative, word) && word != "like" { // as in "like an hour"
+				t.Errorf("%q has the word %q, which is not neutral", w.Text, word)
+			}
+		}
+	}
+	if len(styles) != 5 || len(sentences) != 24 {
+		t.Errorf("styles %v of %d sentences", styles, len(sentences))
+	}
+	for plain, in := range sentences {
+		if len(in) != len(styles) {
+			t.Errorf("%q in %q", plain, in)
+		}
+	}
 }

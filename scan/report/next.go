@@ -45,7 +45,7 @@ func (t *text) hint() string {
 	case t.Verdict == scan.Suspicious && has(scan.StatusBorderline):
 		return "review the tokens marked ~: one that your task and data do not explain may be a trigger; do not deploy the model until you know"
 	case t.Verdict == scan.Suspicious:
-		return "review what is named above: a token or phrase that your task and data do not explain may be a trigger; do not deploy the model until you know"
+		return "review what is named above: a token, phrase or style that your task and data do not explain may be a trigger; do not deploy the model until you know"
 	case t.Verdict == scan.Clean && behaviour == scan.GatheredNotRequested:
 		return "nothing to review, but weights alone do not exclude a trigger whose rows were frozen or clipped in training; --evidence auto runs the model as well"
 	case t.Verdict == scan.Clean && behaviour != scan.GatheredFull:

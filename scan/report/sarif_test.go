@@ -127,7 +127,7 @@ func TestSARIFRejects(t *testing.T) {
 		{`"text": "global`, `"txt": "global`},
 		{`"executionSuccessful": false,`, ``},
 		{`"uri": "downloads`, `"uri": "%zz`},
-		{`"ruleIndex": 7`, `"ruleIndex": "7"`},
+		{`"ruleIndex": 8`, `"ruleIndex": "8"`},
 	} {
 		bad := strings.Replace(good, tc.old, tc.new, 1)
 		if bad == good {
