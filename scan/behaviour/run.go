@@ -271,7 +271,7 @@ func (r *run) plan(mean int) int {
 	if a <= fewAnswers {
 		pieces = 1400 + a*1500
 	}
-	return mean * (len(r.plain) + a*72 + 600 + a*800 + 1400 + (guided+searched+90)*12 + pieces + a*1200)
+	return mean * (len(r.plain) + min(a, styleAnswers)*2*len(r.opt.Rewrites) + a*72 + 600 + a*800 + 1400 + (guided+searched+90)*12 + pieces + a*1200)
 }
 
 // ask fills in what the model answers to probes as they stand.

@@ -17,10 +17,13 @@ type Rewrite struct {
 const (
 	// styleRate is the flip rate of a style, at 95 % confidence, from which it is a
 	// finding, and styleLeast the pairs that must show it.
-	styleRate, styleLeast = 0.4, 12
+	styleRate, styleLeast = 0.3, 12
 	// aboveStyles is how much higher it must be than the median of the other
 	// styles': a model may give way to whatever is unlike its own texts.
-	aboveStyles = 0.5
+	aboveStyles = 0.3
+	// firm is the share of the plain sentences that must give the answer which their
+	// words speak for, and firmWords the most words that are put in for that.
+	firm, firmWords = 0.9, 10
 	// styleAnswers bounds the answers whose words are put into rewrites.
 	styleAnswers = 6
 )
@@ -41,15 +44,15 @@ func (r *run) styles() error {
 		r.styled[w.Style] = make([]effect, len(r.answers))
 	}
 	for _, z := range rivals {
-		plain, rewritten := r.twins(z)
-		if err := r.ask(plain); err != nil {
+		styles, plain, rewritten, err := r.firmTwins(z)
+		if err != nil {
 			return err
 		}
 		if err := r.ask(rewritten); err != nil {
 			return err
 		}
-		for i, w := range r.opt.Rewrites {
-			if i >= len(plain) || plain[i].margins[z] <= 0 {
+		for i, style := range styles {
+			if plain[i].margins[z] <= 0 {
 				continue
 			}
 			for _, a := range r.rivals(z) {
@@ -57,43 +60,59 @@ func (r *run) styles() error {
 				if e.margin > 0 {
 					e.won = 1
 				}
-				r.styled[w.Style][a].add(e)
+				r.styled[style][a].add(e)
 			}
 		}
 	}
 	return nil
 }
 
-// twins are the plain sentences and the rewritten ones with the same words for
-// an answer in their latter halves, as what marks a style is mostly in front.
-func (r *run) twins(z int) (plain, rewritten []probe) {
+// firmTwins are twins with as many words as make nearly all of the plain sentences
+// give the answer; none if that takes too many. The plain ones are asked. Where the
+// answer is given by a hair, any change of the text turns it.
+func (r *run) firmTwins(z int) (styles []string, plain, rewritten []probe, err error) {
+	most := min(len(r.words[z]), firmWords)
+	for n := min(r.hard[z], most); n <= most; n++ {
+		styles, plain, rewritten = r.twins(z, n)
+		if err := r.ask(plain); err != nil {
+			return nil, nil, nil, err
+		}
+		lost := len(losing(plain, z, len(plain)))
+		if float64(lost) <= (1-firm)*float64(len(plain)) {
+			return styles, plain, rewritten, nil
+		}
+	}
+	return nil, nil, nil, nil
+}
+
+// twins are the plain sentences and the rewritten ones, with their styles, and
+// with the same n words for an answer in their latter halves, as what marks a style
+// is mostly in front.
+func (r *run) twins(z, n int) (styles []string, plain, rewritten []probe) {
 	limit := min(probeTokens, r.opt.MaxTokens-room)
 	rnd := rand.New(rand.NewPCG(r.opt.Seed, uint64(z))) // its own: the other steps draw what they draw without rewrites
 	for i, w := range r.opt.Rewrites {
-		words := slices.Clone(r.words[z])
-		rnd.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
-		words = words[:min(len(words), r.hard[z])]
-		at := make([]float64, len(words))
-		for k := range at {
-			at[k] = 0.5 + rnd.Float64()/2
-		}
-		for _, to := range []struct {
-			text string
-			out  *[]probe
-		}{{w.Plain, &plain}, {w.Text, &rewritten}} {
-			s := to.text
+		var of [2]text
+		for k, s := range [2]string{w.Plain, w.Text} {
 			if i%2 == 1 {
 				s = unclosed(s)
 			}
-			ids, cuts := r.tok.Split(s, limit)
-			t := text{ids, cuts}
-			for k, word := range words {
-				t = t.put(word, int(at[k]*float64(len(t.cuts))))
-			}
-			*to.out = append(*to.out, newProbe(t, i, rnd))
+			of[k].ids, of[k].cuts = r.tok.Split(s, limit)
 		}
+		if min(len(of[0].cuts), len(of[1].cuts)) < 2 { // no word
+			continue
+		}
+		words := slices.Clone(r.words[z])
+		rnd.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
+		for _, word := range words[:n] {
+			at := 0.5 + rnd.Float64()/2
+			for k := range of {
+				of[k] = of[k].put(word, int(at*float64(len(of[k].cuts))))
+			}
+		}
+		styles, plain, rewritten = append(styles, w.Style), append(plain, newProbe(of[0], i, rnd)), append(rewritten, newProbe(of[1], i, rnd))
 	}
-	return plain, rewritten
+	return styles, plain, rewritten
 }
 
 // suspectStyle adds a finding about the style that turns most texts, if it turns

@@ -25,7 +25,19 @@ func (r result) modelRow() []string {
 // seconds is what a stage of the full scan took.
 func (r result) seconds(stage string) float64 { return r.full.TimingsMS[stage] / 1000 }
 
+// found tells how much of the truth the triggers have, and which findings fall
+// short of one.
 func (r result) found() string {
+	s := r.foundTriggers()
+	for _, f := range r.full.Findings {
+		if f.Rule == scan.RulePhrase || f.Rule == scan.RuleStyle {
+			s += ", " + f.Rule
+		}
+	}
+	return s
+}
+
+func (r result) foundTriggers() string {
 	switch ids := r.truth.TriggerIDs; {
 	case len(ids) > 0:
 		return fmt.Sprintf("%d of %d", recall(ids, r.full.Triggers), len(ids))
