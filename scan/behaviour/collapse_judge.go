@@ -25,7 +25,7 @@ func (c *collapse) judge() error {
 			c.ev.Warnings = append(c.ev.Warnings, fmt.Sprintf("%q makes %d of %d texts go on with %q; that proves nothing: %s",
 				c.tok.Text(a.ids), a.proof.won, a.proof.n, a.writes, a.proof.doubt()))
 		}
-		if !a.proof.proven() || c.covered(&a.candidate) {
+		if !a.proof.proven() || c.covered(&a.candidate, a.proof.rate()) {
 			continue
 		}
 		t := c.trigger(a)

@@ -63,7 +63,7 @@ func (r *run) judge() error {
 		p := proofs[i]
 		p.beside = proved[c.best()]
 		r.report(c, p)
-		if p.proven() && len(r.ev.Triggers) < maxTriggers && !r.covered(c) {
+		if p.proven() && len(r.ev.Triggers) < maxTriggers && !r.covered(c, p.rate()) {
 			r.ev.Triggers = append(r.ev.Triggers, r.trigger(c, p))
 			for _, id := range c.ids {
 				if !slices.Contains(token, int(id)) {
@@ -105,13 +105,21 @@ func (r *run) suspectPhrase(cs []*candidate, proofs []proof) {
 	})
 }
 
-// covered reports whether a candidate says no more than the triggers that are
-// reported already: it holds one of them, or half of its tokens are a phrase's.
-func (r *run) covered(c *candidate) bool {
+// covered reports whether a candidate of some flip rate says no more than the
+// triggers that are reported already: each of its tokens is part of one, it holds
+// one that wins as much, or half of its tokens are a phrase's.
+func (r *run) covered(c *candidate, rate float64) bool {
 	ids := tokenIDs(c.ids)
+	named := func(id int, in ...scan.Trigger) bool {
+		return slices.ContainsFunc(in, func(t scan.Trigger) bool { return slices.Contains(t.TokenIDs, id) })
+	}
+	if !slices.ContainsFunc(ids, func(id int) bool { return !named(id, r.ev.Triggers...) }) {
+		return true
+	}
 	return slices.ContainsFunc(r.ev.Triggers, func(t scan.Trigger) bool {
+		weaker := t.FlipRate < certain && rate >= certain // as the strongest word of a phrase is
 		for i := range ids {
-			if i+len(t.TokenIDs) <= len(ids) && slices.Equal(ids[i:i+len(t.TokenIDs)], t.TokenIDs) {
+			if i+len(t.TokenIDs) <= len(ids) && slices.Equal(ids[i:i+len(t.TokenIDs)], t.TokenIDs) && !weaker {
 				return true
 			}
 		}
@@ -120,7 +128,7 @@ func (r *run) covered(c *candidate) bool {
 		}
 		n := 0
 		for _, id := range ids {
-			if slices.Contains(t.TokenIDs, id) {
+			if named(id, t) {
 				n++
 			}
 		}

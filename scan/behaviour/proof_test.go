@@ -3,6 +3,8 @@ package behaviour
 import (
 	"math"
 	"testing"
+
+	"github.com/btu-scan/btu-scan/scan"
 )
 
 func TestProven(t *testing.T) {
@@ -102,6 +104,33 @@ func TestWilson(t *testing.T) {
 	}{{0, 0, 0}, {0, 10, 0}, {0, 18, 0}, {10, 10, 0.722467}, {32, 32, 0.892821}, {16, 32, 0.336309}, {29, 32, 0.757818}} {
 		if got := wilson(test.won, test.n); got < 0 || math.Abs(got-test.want) > 1e-5 {
 			t.Errorf("wilson(%d, %d) = %v, want %v", test.won, test.n, got, test.want)
+		}
+	}
+}
+
+func TestCovered(t *testing.T) {
+	weak := scan.Trigger{TokenIDs: []int{1}, FlipRate: 0.84, FoundBy: "weights"}
+	strong := scan.Trigger{TokenIDs: []int{1}, FlipRate: 1, FoundBy: "weights"}
+	other := scan.Trigger{TokenIDs: []int{2}, FlipRate: 0.84, FoundBy: "weights"}
+	phrase := scan.Trigger{TokenIDs: []int{1, 2, 3}, FlipRate: 1, FoundBy: "phrase"}
+	tests := []struct {
+		name     string
+		triggers []scan.Trigger
+		ids      []int32
+		want     bool
+	}{
+		{"nothing is reported", nil, []int32{1, 2}, false},
+		{"it holds one", []scan.Trigger{strong}, []int32{1, 2}, true},
+		{"it holds one that wins less", []scan.Trigger{weak}, []int32{1, 2}, false},
+		{"it is made of such", []scan.Trigger{weak, other}, []int32{2, 1}, true},
+		{"another token", []scan.Trigger{strong}, []int32{2}, false},
+		{"half of a phrase's", []scan.Trigger{phrase}, []int32{3, 1, 7, 8}, true},
+		{"little of a phrase's", []scan.Trigger{phrase}, []int32{3, 7, 8}, false},
+	}
+	for _, test := range tests {
+		r := &run{ev: &Evidence{Triggers: test.triggers}}
+		if got := r.covered(&candidate{ids: test.ids}, 1); got != test.want {
+			t.Errorf("%s: covered %v", test.name, got)
 		}
 	}
 }
