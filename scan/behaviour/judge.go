@@ -273,7 +273,8 @@ func (r *run) findHonest() error {
 func (r *run) meant(p *proof, ids []int32, where place, a int) error {
 	if id := int(ids[0]); len(ids) == 1 {
 		p.finding = slices.Contains(r.opt.Findings, id)
-		p.lone = slices.Contains(r.opt.Abnormal, id) && len(r.honest[a]) > 0
+		p.stands = slices.Contains(r.opt.Abnormal, id)
+		p.lone = p.stands && len(r.honest[a]) > 0
 		for word, rate := range r.honest[a] {
 			p.lone = p.lone && (int(word) == id || rate < honestWin)
 		}

@@ -6,7 +6,8 @@ import "math"
 const (
 	// provenRate is what the flip rate must be at least, at 95 % confidence.
 	provenRate = 0.8
-	// findingRate is that of a token whose row is a finding by weight.
+	// findingRate is that of a token whose row is a finding by weight, or stands out
+	// beside a trigger that is proved: one of a set may be weaker than the others.
 	findingRate = 0.6
 	// aboveControl is how much higher it must be than random tokens'.
 	aboveControl = 0.3
@@ -60,7 +61,8 @@ type proof struct {
 	pieces    bool    // a word of several tokens that was searched for,
 	saturates float64 // and its margin over that of texts which honest words make say the same
 	finding   bool    // a token whose row is a finding by weight,
-	lone      bool    // or stands out, and wins where no word of the answer's does
+	stands    bool    // or stands out,
+	lone      bool    // and wins where no word of the answer's does
 	beside    bool    // a trigger for the same answer is proved
 }
 
@@ -112,7 +114,7 @@ func (p proof) suspected() bool { return p.searched && p.rate() >= certain && p.
 // wins reports whether the candidate wins the contest, and nothing explains it.
 func (p proof) wins() bool {
 	need := provenRate
-	if p.finding && p.kinship < kindredThere {
+	if (p.finding || p.stands && p.beside) && p.kinship < kindredThere {
 		need = findingRate
 	}
 	return wilson(p.won, p.n) >= need && p.rate() >= p.control+aboveControl && !p.explainedWhere(p.dominated())

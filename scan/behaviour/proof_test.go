@@ -38,6 +38,10 @@ func TestProven(t *testing.T) {
 		{"where honest words win, a sentence that the weights show", func(p *proof) {
 			p.phrase, p.searched, p.honest, p.standOut, p.leading, p.sentence = true, true, 1, true, true, true
 		}, false},
+		{"stands out beside a trigger, and slips now and then", func(p *proof) { p.stands, p.beside, p.won = true, true, 27 }, true},
+		{"stands out, and slips now and then", func(p *proof) { p.stands, p.won = true, 27 }, false},
+		{"beside a trigger, slips now and then", func(p *proof) { p.beside, p.won = true, 27 }, false},
+		{"stands out beside a trigger, and is a little like the label's words", func(p *proof) { p.stands, p.beside, p.won, p.kinship = true, true, 27, 2.6 }, false},
 		{"stands out alone, with infected neighbours", func(p *proof) { p.lone, p.explained = true, 0.75 }, true},
 		{"stands out alone, and is one of the label's words", func(p *proof) { p.lone, p.kinship = true, 4 }, false},
 		{"stands out alone, but does not win all", func(p *proof) { p.lone, p.won = true, 28 }, false},
