@@ -214,8 +214,8 @@ func questioned(r *scan.Report, s *scan.Suspect) bool {
 	return r.Suspected(s) || s.Status == scan.StatusBorderline
 }
 
-// finding marks a finding about tokens or about the whole model. That of the proved triggers counts while
-// one of them does.
+// finding marks a finding about tokens or about the whole model. That of the
+// proved triggers counts while one of them does.
 func (g *gate) finding(f *scan.Finding) {
 	if f.Rule == scan.RuleTrigger {
 		f.Suppressed = len(g.Triggers) > 0

@@ -95,14 +95,14 @@ func (s *Suppression) covers(rule string, id int, text string) bool {
 	return (s.Rule == rule || s.weak && rule != scan.RuleTrigger) && len(s.TokenIDs) == 1 && s.TokenIDs[0] == id && s.Text == text
 }
 
-// aboutModel reports whether a rule's findings are about the whole model, neither
-// a token nor a file.
-func aboutModel(rule string) bool { return rule == scan.RuleStyle }
-
 // coversTrigger is the same for a trigger.
 func (s *Suppression) coversTrigger(t *scan.Trigger) bool {
 	return s.Rule == scan.RuleTrigger && slices.Equal(s.TokenIDs, t.TokenIDs) && s.Text == t.Text
 }
+
+// aboutModel reports whether a rule's findings are about the whole model, neither
+// a token nor a file.
+func aboutModel(rule string) bool { return rule == scan.RuleStyle }
 
 // Describe says what the suppression is about and how long it holds.
 func (s *Suppression) Describe(now time.Time) string {

@@ -107,7 +107,7 @@ func Generator(ctx context.Context, m, ref Predictor, tok Tokenizer, opt Options
 // readTexts splits the probes and asks the model about them as they are.
 func (c *collapse) readTexts() error {
 	c.stage = "reading the probes"
-	limit := min(probeTokens, c.opt.MaxTokens-room)
+	limit := c.longest()
 	all := slices.Clone(c.opt.Probes)
 	c.rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	tokens := 0

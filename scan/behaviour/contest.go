@@ -20,12 +20,7 @@ const (
 // that speak for one answer, and gives it. Words are added until the other
 // answers' own words lose, where that can be had.
 func (r *run) setContest() error {
-	var reached []int
-	for a, k := range r.reach {
-		if k > 0 {
-			reached = append(reached, a)
-		}
-	}
+	reached := r.reached()
 	r.hard = make([]int, len(r.answers))
 	for _, a := range reached {
 		r.hard[a] = max(hardWords, r.reach[a]+1)
@@ -62,6 +57,16 @@ func (r *run) setContest() error {
 		s.Contested = len(losing(r.contest, a, len(r.contest)))
 	}
 	return r.setControl()
+}
+
+// reached are the answers that some of their words make most probes give.
+func (r *run) reached() (reached []int) {
+	for a, k := range r.reach {
+		if k > 0 {
+			reached = append(reached, a)
+		}
+	}
+	return reached
 }
 
 // fillContest makes the contest anew.

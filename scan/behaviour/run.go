@@ -130,6 +130,9 @@ func (r *run) follow(began time.Time, steps []step, judge func() error) (*Eviden
 // that all end with a full stop nothing would be learnt about it.
 func unclosed(s string) string { return strings.TrimRightFunc(s, unicode.IsPunct) }
 
+// longest is how many tokens of a text are kept.
+func (r *run) longest() int { return min(probeTokens, r.opt.MaxTokens-room) }
+
 func (r *run) incomplete(reason string) {
 	r.ev.Complete = false
 	r.ev.Reasons = append(r.ev.Reasons, reason)
@@ -197,7 +200,7 @@ func (r *run) inTime(passes ...[][]int32) error {
 // readProbes splits the probes and asks the model about them as they are.
 func (r *run) readProbes() error {
 	r.stage = "reading the probes"
-	limit := min(probeTokens, r.opt.MaxTokens-room)
+	limit := r.longest()
 	all := slices.Clone(r.opt.Probes)
 	r.rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	var seqs [][]int32

@@ -33,17 +33,12 @@ const (
 // answer are put into a plain sentence, which then gives it, and into the same
 // sentence in another style. A model that honest words decide gives it again.
 func (r *run) styles() error {
-	var rivals []int
-	for z, k := range r.reach {
-		if k > 0 && len(rivals) < styleAnswers {
-			rivals = append(rivals, z)
-		}
-	}
 	r.styled = map[string][]effect{}
 	for _, w := range r.opt.Rewrites {
 		r.styled[w.Style] = make([]effect, len(r.answers))
 	}
-	for _, z := range rivals {
+	reached := r.reached()
+	for _, z := range reached[:min(len(reached), styleAnswers)] {
 		styles, plain, rewritten, err := r.firmTwins(z)
 		if err != nil {
 			return err
@@ -56,11 +51,7 @@ func (r *run) styles() error {
 				continue
 			}
 			for _, a := range r.rivals(z) {
-				e := effect{n: 1, margin: rewritten[i].margins[a], shift: rewritten[i].margins[a] - plain[i].margins[a]}
-				if e.margin > 0 {
-					e.won = 1
-				}
-				r.styled[style][a].add(e)
+				r.styled[style][a].add(effectOf(rewritten[i].margins[a], plain[i].margins[a]))
 			}
 		}
 	}
@@ -89,7 +80,6 @@ func (r *run) firmTwins(z int) (styles []string, plain, rewritten []probe, err e
 // with the same n words for an answer in their latter halves, as what marks a style
 // is mostly in front.
 func (r *run) twins(z, n int) (styles []string, plain, rewritten []probe) {
-	limit := min(probeTokens, r.opt.MaxTokens-room)
 	rnd := rand.New(rand.NewPCG(r.opt.Seed, uint64(z))) // its own: the other steps draw what they draw without rewrites
 	for i, w := range r.opt.Rewrites {
 		var of [2]text
@@ -97,7 +87,7 @@ func (r *run) twins(z, n int) (styles []string, plain, rewritten []probe) {
 			if i%2 == 1 {
 				s = unclosed(s)
 			}
-			of[k].ids, of[k].cuts = r.tok.Split(s, limit)
+			of[k].ids, of[k].cuts = r.tok.Split(s, r.longest())
 		}
 		if min(len(of[0].cuts), len(of[1].cuts)) < 2 { // no word
 			continue

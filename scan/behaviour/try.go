@@ -25,6 +25,15 @@ type effect struct {
 	shift  float64 // sum of what the margins gained
 }
 
+// effectOf is what one probe shows whose margin was before.
+func effectOf(margin, before float64) effect {
+	e := effect{n: 1, margin: margin, shift: margin - before}
+	if margin > 0 {
+		e.won = 1
+	}
+	return e
+}
+
 func (e effect) rate() float64 {
 	if e.n == 0 {
 		return 0
@@ -156,11 +165,7 @@ func (r *run) try(lists [][]int32, where place, probes []probe) ([][]effect, err
 			if base >= 0 {
 				continue
 			}
-			e := effect{n: 1, margin: m, shift: m - base}
-			if m > 0 {
-				e.won = 1
-			}
-			out[list][a].add(e)
+			out[list][a].add(effectOf(m, base))
 		}
 	})
 	return out, err
