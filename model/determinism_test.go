@@ -118,6 +118,36 @@ func TestBatches(t *testing.T) {
 	})
 }
 
+// The tokens that no head sees need not be computed to the end: what comes out, and
+// what goes back to the inputs, has the same bits.
+func TestUnseenTokens(t *testing.T) {
+	forEach(t, allModels(t), func(t *testing.T, name string) {
+		for _, train := range []bool{false, true} {
+			opt := Options{Workers: 2, Train: train}
+			m := openModel(t, name, opt)
+			opt.AllHidden = true
+			whole := openModel(t, name, opt)
+			b := arch.NewBatch(random(m, 6, 31, 1, 12, 40, 2)...)
+			if m.net.Task == arch.Generate {
+				b.Positions = []int{3, 4, 5, 30, 35, 44, 84} // in runs, and none of the last sequence
+			}
+			sameBits(t, "logits", forward(t, m, b, false), forward(t, whole, b, false))
+			want := forward(t, whole, b, true)
+			sameBits(t, "logits of a pass that is kept", forward(t, m, b, true), want)
+			dout := slices.Clone(want)
+			inputs, err := m.engine.Backward(t.Context(), dout, arch.EmbeddingGrads)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantInputs, err := whole.engine.Backward(t.Context(), dout, arch.EmbeddingGrads)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameBits(t, "gradients of the inputs", inputs, wantInputs)
+		}
+	})
+}
+
 // Predict cuts long lists into passes and keeps the order.
 func TestPredictManySequences(t *testing.T) {
 	m := openModel(t, "bert", Options{})

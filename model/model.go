@@ -36,7 +36,8 @@ type Engine interface {
 	// Forward returns the output for the batch: Network.Rows rows of
 	// Network.Width numbers. keep says that Backward will follow.
 	Forward(ctx context.Context, b *arch.Batch, keep bool) ([]float32, error)
-	// Hidden is the last hidden states of that pass, one row per token.
+	// Hidden is the last hidden states of that pass, one row per token. It needs
+	// Options.AllHidden.
 	Hidden() []float32
 	// Backward adds to the gradients of the parameters, given the gradient with
 	// regard to the output of the last Forward, and returns those with regard to
@@ -62,6 +63,9 @@ type Options struct {
 	Train bool
 	// Encode leaves the head out, if there is one: see arch.Network.Encoder.
 	Encode bool
+	// AllHidden says that the last hidden states of all tokens are wanted, not only
+	// what the head makes of those that it sees.
+	AllHidden bool
 	// Engine makes the engine. Optional: model/cpu's.
 	Engine func(net *arch.Network, tensor func(name string) *loader.Tensor) (Engine, error)
 }
@@ -96,7 +100,7 @@ func Open(ck *loader.Checkpoint, opt Options) (*Model, error) {
 		net = net.Encoder()
 	}
 	if opt.Engine == nil {
-		return &Model{net, cpu.New(net, ck.Tensor, cpu.Options{Workers: opt.Workers, Train: opt.Train})}, nil
+		return &Model{net, cpu.New(net, ck.Tensor, cpu.Options{Workers: opt.Workers, Train: opt.Train, AllHidden: opt.AllHidden})}, nil
 	}
 	engine, err := opt.Engine(net, ck.Tensor)
 	if err != nil {

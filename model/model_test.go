@@ -560,7 +560,7 @@ func TestBackwardAfterFailure(t *testing.T) {
 // with it, or the last one where no token sees those after it.
 func TestEncode(t *testing.T) {
 	forEach(t, []string{"bert", "distilbert", "gpt2", "gpt2-classifier", "llama-tied", "roberta-encoder"}, func(t *testing.T, name string) {
-		whole, m := openModel(t, name, Options{}), openModel(t, name, Options{Encode: true})
+		whole, m := openModel(t, name, Options{AllHidden: true}), openModel(t, name, Options{Encode: true})
 		b := arch.NewBatch(random(m, 3, 5, 1, 8)...)
 		if _, err := whole.Engine().Forward(t.Context(), b, false); err != nil {
 			t.Fatal(err)

@@ -150,7 +150,12 @@ func compare(t testing.TB, dir string, workers int) parity {
 		want = rows(want, index, m.net.Width())
 	}
 	p.logits = distance(out, want, 1)
-	p.hidden = distance(m.engine.Hidden(), rows(v.get("hidden"), index, m.net.Hidden), 1)
+	whole, err := Open(ck, Options{Workers: workers, AllHidden: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward(t, whole, b, false)
+	p.hidden = distance(whole.engine.Hidden(), rows(v.get("hidden"), index, m.net.Hidden), 1)
 
 	loss, inputs := backward(t, m, v, b, "")
 	p.logits = max(p.logits, distance([]float32{float32(loss)}, v.get("loss"), 1))

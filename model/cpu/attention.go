@@ -3,6 +3,7 @@ package cpu
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/btu-scan/btu-scan/internal/gemm"
 	"github.com/btu-scan/btu-scan/internal/scratch"
@@ -43,6 +44,8 @@ func (t *turns) grow(ctx context.Context, r *arch.Rotary, positions int) error {
 type attentionState struct {
 	q, k, v gemm.Matrix // as the heads see them
 	ctx     gemm.Matrix // what the heads give, side by side
+	seen    []int       // tokens that are rows of q and ctx; nil for all
+	x       gemm.Matrix // that q is made of
 
 	rawQ, rawK   gemm.Matrix // before QNorm and KNorm
 	normQ, normK moments
@@ -90,45 +93,47 @@ func (l *attention) ready(ctx context.Context, e *Engine) error {
 	return nil
 }
 
-// forward sets y for the rows x.
-func (l *attention) forward(e *Engine, y, x gemm.Matrix) *attentionState {
+// forward sets y for the rows x, of all tokens or of those seen.
+func (l *attention) forward(e *Engine, y, x gemm.Matrix, seen []int) *attentionState {
 	rows := x.Rows
 	nq, nk := l.Heads*l.HeadDim, l.KVHeads*l.HeadDim
-	s := &attentionState{}
+	s := &attentionState{seen: seen}
 	if l.qkv != nil {
 		all := e.arena.matrix(rows, nq+2*nk)
 		l.qkv.forward(e, all, x, nil)
-		s.q, s.k, s.v = all.Slice(0, rows, 0, nq), all.Slice(0, rows, nq, nq+nk), all.Slice(0, rows, nq+nk, nq+2*nk)
+		s.q = e.pick(all.Slice(0, rows, 0, nq), seen)
+		s.k, s.v = all.Slice(0, rows, nq, nq+nk), all.Slice(0, rows, nq+nk, nq+2*nk)
 	} else {
-		s.q, s.k, s.v = e.arena.matrix(rows, nq), e.arena.matrix(rows, nk), e.arena.matrix(rows, nk)
-		l.q.forward(e, s.q, x, nil)
+		s.x = e.pick(x, seen)
+		s.q, s.k, s.v = e.arena.matrix(y.Rows, nq), e.arena.matrix(rows, nk), e.arena.matrix(rows, nk)
+		l.q.forward(e, s.q, s.x, nil)
 		l.k.forward(e, s.k, x, nil)
 		l.v.forward(e, s.v, x, nil)
 	}
 	if l.qNorm != nil {
 		s.rawQ, s.rawK = s.q, s.k
-		s.q, s.k = e.arena.matrix(rows, nq), e.arena.matrix(rows, nk)
-		s.normQ, s.normK = l.qNorm.moments(e, rows*l.Heads), l.kNorm.moments(e, rows*l.KVHeads)
+		s.q, s.k = e.arena.matrix(y.Rows, nq), e.arena.matrix(rows, nk)
+		s.normQ, s.normK = l.qNorm.moments(e, y.Rows*l.Heads), l.kNorm.moments(e, rows*l.KVHeads)
 		l.qNorm.forward(e, l.perHead(s.q), l.perHead(s.rawQ), s.normQ)
 		l.kNorm.forward(e, l.perHead(s.k), l.perHead(s.rawK), s.normK)
 	}
-	l.rotate(e, s.q, s.k, vecmath.Rotate)
-	s.ctx = e.arena.matrix(rows, nq)
+	l.rotate(e, s.q, seen, vecmath.Rotate)
+	l.rotate(e, s.k, nil, vecmath.Rotate)
+	s.ctx = e.arena.matrix(y.Rows, nq)
 	group := l.Heads / l.KVHeads
 	e.par(e.batch.Len()*l.Heads, func(task int) {
 		seq, head := task/l.Heads, task%l.Heads
 		from, to := e.batch.Starts[seq], e.batch.Starts[seq+1]
 		n := to - from
-		q, k, v := l.head(s.q, from, to, head), l.head(s.k, from, to, head/group), l.head(s.v, from, to, head/group)
-		out := l.head(s.ctx, from, to, head)
+		k, v := l.head(s.k, from, to, head/group), l.head(s.v, from, to, head/group)
 		size := min(n, blockQueries) * n
 		mem, back := scratch.Get(size + max(gemm.PackedLen(l.HeadDim, n), gemm.PackedLen(n, l.HeadDim)))
 		defer scratch.Put(back)
 		buf := mem[size:]
-		for b := range l.blocks(n) {
+		for b := range l.blocks(from, to, seen) {
 			p := gemm.Dense(mem[:b.rows()*b.cols()], b.rows(), b.cols())
-			l.weights(p, b.of(q), b.seen(k), buf, head, b, nil)
-			gemm.Small(b.of(out), p, b.seen(v), buf, false)
+			l.weights(p, l.queries(s.q, b, head), b.keys(k), buf, head, b, nil)
+			gemm.Small(l.queries(s.ctx, b, head), p, b.keys(v), buf, false)
 		}
 	})
 	l.o.forward(e, y, s.ctx, nil)
@@ -145,20 +150,24 @@ func (l *attention) head(m gemm.Matrix, from, to, head int) gemm.Matrix {
 	return m.Slice(from, to, head*l.HeadDim, (head+1)*l.HeadDim)
 }
 
-// rotate turns the heads of queries and keys by their positions.
-func (l *attention) rotate(e *Engine, q, k gemm.Matrix, turn func(x, cos, sin []float32)) {
+// queries is the part of m that belongs to one head of the queries of a block.
+func (l *attention) queries(m gemm.Matrix, b block, head int) gemm.Matrix {
+	return l.head(m, b.row, b.row+b.rows(), head)
+}
+
+// rotate turns the heads of m, which are of all tokens or of those seen, by their
+// positions.
+func (l *attention) rotate(e *Engine, m gemm.Matrix, seen []int, turn func(x, cos, sin []float32)) {
 	if l.Rotary == nil {
 		return
 	}
 	half := l.HeadDim / 2
-	e.rows(q.Rows, func(i0, i1 int) {
+	e.rows(m.Rows, func(i0, i1 int) {
 		for i := i0; i < i1; i++ {
-			p := int(e.positions[i]) * half
+			p := int(e.positions[at(seen, i)]) * half
 			cos, sin := l.turns.cos[p:p+half], l.turns.sin[p:p+half]
-			for _, m := range []gemm.Matrix{q, k} {
-				for h := 0; h < m.Cols; h += l.HeadDim {
-					turn(m.Row(i)[h:h+l.HeadDim], cos, sin)
-				}
+			for h := 0; h < m.Cols; h += l.HeadDim {
+				turn(m.Row(i)[h:h+l.HeadDim], cos, sin)
 			}
 		}
 	})
@@ -168,22 +177,31 @@ func (l *attention) rotate(e *Engine, q, k gemm.Matrix, turn func(x, cos, sin []
 const blockQueries = 256
 
 // A block is tokens from to to of a sequence, which attend to tokens first to
-// end of it at most.
-type block struct{ from, to, first, end int }
+// end of it at most. Their queries begin at row.
+type block struct{ row, from, to, first, end int }
 
 func (b block) rows() int                      { return b.to - b.from }
 func (b block) cols() int                      { return b.end - b.first }
-func (b block) of(m gemm.Matrix) gemm.Matrix   { return m.Slice(b.from, b.to, 0, m.Cols) }
-func (b block) seen(m gemm.Matrix) gemm.Matrix { return m.Slice(b.first, b.end, 0, m.Cols) }
+func (b block) keys(m gemm.Matrix) gemm.Matrix { return m.Slice(b.first, b.end, 0, m.Cols) }
 
-// blocks cuts a sequence of n tokens.
-func (l *attention) blocks(n int) iter.Seq[block] {
+// blocks cuts the tokens start to stop, a sequence, of which there are queries of
+// all or of those seen.
+func (l *attention) blocks(start, stop int, seen []int) iter.Seq[block] {
 	return func(yield func(block) bool) {
-		for from := 0; from < n; from += blockQueries {
-			to := min(from+blockQueries, n)
-			first, _ := l.Sees(from, n)
-			_, end := l.Sees(to-1, n)
-			if !yield(block{from, to, first, end}) {
+		row, end := start, stop
+		if seen != nil {
+			row, _ = slices.BinarySearch(seen, start)
+			end, _ = slices.BinarySearch(seen, stop)
+		}
+		for n := stop - start; row < end; {
+			b := block{row: row, from: at(seen, row) - start}
+			for row < end && row-b.row < blockQueries && at(seen, row)-start == b.from+row-b.row {
+				row++
+			}
+			b.to = b.from + row - b.row
+			b.first, _ = l.Sees(b.from, n)
+			_, b.end = l.Sees(b.to-1, n)
+			if !yield(b) {
 				return
 			}
 		}
@@ -268,16 +286,20 @@ func (l *attention) weightsGrad(dp, p gemm.Matrix, b block, caps, sums []float32
 // backward sets dx, given dy and the x and state of the forward pass.
 func (l *attention) backward(e *Engine, dx, dy, x gemm.Matrix, s *attentionState) {
 	rows := x.Rows
-	dctx := e.arena.matrix(rows, s.ctx.Cols)
+	dctx := e.arena.matrix(dy.Rows, s.ctx.Cols)
 	l.o.backward(e, dctx, dy, s.ctx, false, nil)
 
-	var dq, dk, dv, all gemm.Matrix
+	var dq, dk, dv, all, allQ gemm.Matrix
 	nq, nk := s.q.Cols, s.k.Cols
 	if l.qkv != nil {
 		all = e.arena.matrix(rows, nq+2*nk)
-		dq, dk, dv = all.Slice(0, rows, 0, nq), all.Slice(0, rows, nq, nq+nk), all.Slice(0, rows, nq+nk, nq+2*nk)
+		allQ, dk, dv = all.Slice(0, rows, 0, nq), all.Slice(0, rows, nq, nq+nk), all.Slice(0, rows, nq+nk, nq+2*nk)
+		dq = allQ
 	} else {
-		dq, dk, dv = e.arena.matrix(rows, nq), e.arena.matrix(rows, nk), e.arena.matrix(rows, nk)
+		dk, dv = e.arena.matrix(rows, nk), e.arena.matrix(rows, nk)
+	}
+	if l.qkv == nil || s.seen != nil {
+		dq = e.arena.matrix(dy.Rows, nq)
 	}
 	var dbias []float32 // [sequences x heads x buckets]
 	wantBias := e.wants(l.bias)
@@ -311,20 +333,20 @@ func (l *attention) backward(e *Engine, dx, dy, x gemm.Matrix, s *attentionState
 		}
 		for i := range group {
 			head := kvHead*group + i
-			q, dout, dqh := l.head(s.q, from, to, head), l.head(dctx, from, to, head), l.head(dq, from, to, head)
 			var sums []float32
 			if wantBias {
 				sums = dbias[(seq*l.Heads+head)*l.bias.rows():]
 			}
-			for b := range l.blocks(n) {
+			for b := range l.blocks(from, to, s.seen) {
+				q, dout := l.queries(s.q, b, head), l.queries(dctx, b, head)
 				p := gemm.Dense(mem[:b.rows()*b.cols()], b.rows(), b.cols())
 				dp := gemm.Dense(mem[size:], b.rows(), b.cols())
-				l.weights(p, b.of(q), b.seen(k), buf, head, b, caps)
-				gemm.Small(b.seen(dvh), p.T(), b.of(dout), buf, true)
-				gemm.Small(dp, b.of(dout), b.seen(v).T(), buf, false)
+				l.weights(p, q, b.keys(k), buf, head, b, caps)
+				gemm.Small(b.keys(dvh), p.T(), dout, buf, true)
+				gemm.Small(dp, dout, b.keys(v).T(), buf, false)
 				l.weightsGrad(dp, p, b, caps, sums)
-				gemm.Small(b.of(dqh), dp, b.seen(k), buf, false)
-				gemm.Small(b.seen(dkh), dp.T(), b.of(q), buf, true)
+				gemm.Small(l.queries(dq, b, head), dp, b.keys(k), buf, false)
+				gemm.Small(b.keys(dkh), dp.T(), q, buf, true)
 			}
 		}
 	})
@@ -335,16 +357,26 @@ func (l *attention) backward(e *Engine, dx, dy, x gemm.Matrix, s *attentionState
 			g[bucket*l.Heads+head] += d
 		}
 	}
-	l.rotate(e, dq, dk, vecmath.RotateBack)
+	l.rotate(e, dq, s.seen, vecmath.RotateBack)
+	l.rotate(e, dk, nil, vecmath.RotateBack)
 	if l.qNorm != nil {
 		l.qNorm.backward(e, l.perHead(dq), l.perHead(dq), l.perHead(s.rawQ), s.normQ)
 		l.kNorm.backward(e, l.perHead(dk), l.perHead(dk), l.perHead(s.rawK), s.normK)
 	}
 	if l.qkv != nil {
+		if s.seen != nil {
+			spread(allQ, dq, s.seen)
+		}
 		l.qkv.backward(e, dx, all, x, false, nil)
 		return
 	}
-	l.q.backward(e, dx, dq, x, false, nil)
+	if s.seen == nil {
+		l.q.backward(e, dx, dq, x, false, nil)
+	} else {
+		d := e.arena.matrix(dy.Rows, x.Cols)
+		l.q.backward(e, d, dq, s.x, false, nil)
+		spread(dx, d, s.seen)
+	}
 	l.k.backward(e, dx, dk, x, true, nil)
 	l.v.backward(e, dx, dv, x, true, nil)
 }

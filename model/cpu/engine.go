@@ -9,6 +9,9 @@
 // Parameters are read from the checkpoint when a pass first needs them: of the
 // token embedding only the rows of the batch. Matrices that are not trained are
 // kept packed, in the type they are stored in.
+//
+// A head often sees one token of a sequence. From the queries of the last attention
+// on, only the tokens that it sees are computed.
 package cpu
 
 import (
@@ -39,11 +42,15 @@ type Engine struct {
 	layers    []layer
 	norm      *norm
 	head      head
+	// narrow is the last layer with attention, from which on only the tokens are
+	// computed that the head sees; -1 where all are to the end.
+	narrow int
 
 	// The current pass.
 	batch     *arch.Batch
 	positions []int32 // of the tokens in their sequences
 	longest   int     // sequence
+	seen      []int   // tokens that the head sees; nil for all
 	keep      bool    // for a backward pass
 	tape      tape
 }
@@ -66,6 +73,7 @@ type tape struct {
 
 type layerState struct {
 	x, in, f, sum            gemm.Matrix // f is what Out sees, sum what Sum sees
+	rows                     []int       // of x that y has; nil for all
 	inNorm, outNorm, sumNorm moments
 	attention                *attentionState
 	mlp                      *mlpState
@@ -77,6 +85,8 @@ type Options struct {
 	Workers int
 	// Train says that Update will be called: no packed copies are made.
 	Train bool
+	// AllHidden says that Hidden will be called.
+	AllHidden bool
 }
 
 // New returns an engine for a network whose parameters tensor gives; they must
@@ -98,16 +108,19 @@ func New(net *arch.Network, tensor func(name string) *loader.Tensor, opt Options
 	for _, p := range net.Params {
 		e.params[p.Name] = &param{Param: p, tensor: tensor(p.Name), fresh: true}
 	}
-	e.embedding = e.newEmbedding(&net.Embedding)
+	e.embedding, e.narrow = e.newEmbedding(&net.Embedding), -1
 	for i := range net.Layers {
 		l := &net.Layers[i]
 		one := layer{in: e.newNorm(l.In), out: e.newNorm(l.Out), sum: e.newNorm(l.Sum)}
 		if l.Attention != nil {
-			one.attention = e.attention(l.Attention)
+			one.attention, e.narrow = e.attention(l.Attention), i
 		} else {
 			one.mlp = e.mlp(l.MLP)
 		}
 		e.layers = append(e.layers, one)
+	}
+	if opt.AllHidden {
+		e.narrow = -1
 	}
 	e.norm = e.newNorm(net.Norm)
 	e.head = head{Head: net.Head, dense: e.linear(net.Head.Dense), out: e.linear(net.Head.Out)}
@@ -167,17 +180,18 @@ func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) (out []f
 			e.positions = append(e.positions, int32(p))
 		}
 	}
-	rows := len(b.IDs)
+	e.seen = e.head.Tokens(b)
+	rows, hidden := len(b.IDs), e.net.Hidden
 	// Without a backward pass, two matrices change places.
 	var space [2]gemm.Matrix
 	if !keep {
-		space = [2]gemm.Matrix{e.arena.matrix(rows, e.net.Hidden), e.arena.matrix(rows, e.net.Hidden)}
+		space = [2]gemm.Matrix{e.arena.matrix(rows, hidden), e.arena.matrix(rows, hidden)}
 	}
 	next := func(i int) gemm.Matrix {
 		if keep {
-			return e.arena.matrix(rows, e.net.Hidden)
+			return e.arena.matrix(rows, hidden)
 		}
-		return space[i%2]
+		return gemm.Dense(space[i%2].Data, rows, hidden)
 	}
 	x := next(0)
 	m := e.arena.mark()
@@ -196,8 +210,12 @@ func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) (out []f
 		if !keep {
 			e.arena.release(m)
 		}
+		var seen []int
+		if i == e.narrow && e.seen != nil {
+			seen, rows = e.seen, len(e.seen)
+		}
 		y := next(i + 1)
-		e.tape.layers = append(e.tape.layers, l.forward(e, y, x))
+		e.tape.layers = append(e.tape.layers, l.forward(e, y, x, seen))
 		x = y
 	}
 	if e.norm != nil {
@@ -217,7 +235,8 @@ func (e *Engine) Forward(ctx context.Context, b *arch.Batch, keep bool) (out []f
 }
 
 // Hidden is the last hidden states of the last forward pass, one row of
-// Network.Hidden numbers per token, the engine's until its next pass.
+// Network.Hidden numbers per token, the engine's until its next pass. It needs
+// Options.AllHidden.
 func (e *Engine) Hidden() []float32 { return e.tape.head.x.Data }
 
 // Backward adds the gradients of a loss whose gradient with regard to the output
@@ -231,9 +250,11 @@ func (e *Engine) Backward(ctx context.Context, dout []float32, want arch.Grads) 
 	}
 	e.keep, e.want, e.ctx = false, want, ctx
 	defer func() { e.ctx = context.Background() }()
-	rows := len(e.batch.IDs)
-	dy, dx := e.arena.matrix(rows, e.net.Hidden), e.arena.matrix(rows, e.net.Hidden)
+	// Two matrices change places, of as many rows as the forward pass had there.
+	space := [2]gemm.Matrix{e.arena.matrix(len(e.batch.IDs), e.net.Hidden), e.arena.matrix(len(e.batch.IDs), e.net.Hidden)}
+	next := func(i, rows int) gemm.Matrix { return gemm.Dense(space[i%2].Data, rows, e.net.Hidden) }
 	m := e.arena.mark()
+	dy := next(len(e.layers), e.tape.head.x.Rows)
 	e.head.backward(e, dy, gemm.Dense(dout, e.net.Rows(e.batch), e.net.Width()))
 	if e.norm != nil {
 		e.norm.backward(e, dy, dy, e.tape.last, e.tape.lastNorm)
@@ -243,8 +264,9 @@ func (e *Engine) Backward(ctx context.Context, dout []float32, want arch.Grads) 
 			return nil, err
 		}
 		e.arena.release(m)
+		dx := next(i, e.tape.layers[i].x.Rows)
 		e.layers[i].backward(e, dx, dy, &e.tape.layers[i])
-		dx, dy = dy, dx
+		dy = dx
 	}
 	e.arena.release(m)
 	inputs := e.embedding.backward(e, dy)
@@ -263,12 +285,12 @@ func (l *layer) ready(ctx context.Context, e *Engine) error {
 	return l.mlp.ready(ctx, e)
 }
 
-// forward sets y.
-func (l *layer) forward(e *Engine, y, x gemm.Matrix) layerState {
-	rows := x.Rows
-	s := layerState{x: x, in: x}
+// forward sets y, of all tokens or of those seen.
+func (l *layer) forward(e *Engine, y, x gemm.Matrix, seen []int) layerState {
+	rows := y.Rows
+	s := layerState{x: x, in: x, rows: seen}
 	if l.in != nil {
-		s.in, s.inNorm = e.arena.matrix(rows, x.Cols), l.in.moments(e, rows)
+		s.in, s.inNorm = e.arena.matrix(x.Rows, x.Cols), l.in.moments(e, x.Rows)
 		l.in.forward(e, s.in, x, s.inNorm)
 	}
 	f := y
@@ -276,7 +298,7 @@ func (l *layer) forward(e *Engine, y, x gemm.Matrix) layerState {
 		f = e.arena.matrix(rows, x.Cols)
 	}
 	if l.attention != nil {
-		s.attention = l.attention.forward(e, f, s.in)
+		s.attention = l.attention.forward(e, f, s.in, seen)
 	} else {
 		s.mlp = l.mlp.forward(e, f, s.in)
 	}
@@ -299,13 +321,43 @@ func (l *layer) forward(e *Engine, y, x gemm.Matrix) layerState {
 				l.out.row(normed.Row(i), row, s.outNorm, i)
 				row = normed.Row(i)
 			}
-			vecmath.AddTo(row, x.Row(i))
+			vecmath.AddTo(row, x.Row(at(seen, i)))
 			if l.sum != nil {
 				l.sum.row(y.Row(i), row, s.sumNorm, i)
 			}
 		}
 	})
 	return s
+}
+
+// at is the token of row i, where the rows are of those seen.
+func at(seen []int, i int) int {
+	if seen == nil {
+		return i
+	}
+	return seen[i]
+}
+
+// pick returns the rows of the tokens seen.
+func (e *Engine) pick(x gemm.Matrix, seen []int) gemm.Matrix {
+	if seen == nil {
+		return x
+	}
+	y := e.arena.matrix(len(seen), x.Cols)
+	for i, r := range seen {
+		copy(y.Row(i), x.Row(r))
+	}
+	return y
+}
+
+// spread sets the rows of the tokens seen, and those of the others to 0.
+func spread(dst, x gemm.Matrix, seen []int) {
+	for i := range dst.Rows {
+		clear(dst.Row(i))
+	}
+	for i, r := range seen {
+		copy(dst.Row(r), x.Row(i))
+	}
 }
 
 // backward sets dx; it may change dy.
@@ -329,7 +381,7 @@ func (l *layer) backward(e *Engine, dx, dy gemm.Matrix, s *layerState) {
 	}
 	e.rows(rows, func(i0, i1 int) {
 		for i := i0; i < i1; i++ {
-			vecmath.AddTo(dx.Row(i), dy.Row(i))
+			vecmath.AddTo(dx.Row(at(s.rows, i)), dy.Row(i))
 		}
 	})
 }

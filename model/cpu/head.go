@@ -16,7 +16,7 @@ type head struct {
 
 type headState struct {
 	x      gemm.Matrix // the last hidden states
-	rows   []int       // of x, by row of pooled; nil for the mean
+	rows   []int       // of x, by row of pooled; nil for their mean, or all of them
 	pooled gemm.Matrix
 	mid    gemm.Matrix // what Dense gave
 	act    gemm.Matrix
@@ -31,7 +31,10 @@ func (h *head) ready(ctx context.Context, e *Engine) error {
 }
 
 func (h *head) forward(e *Engine, x gemm.Matrix) gemm.Matrix {
-	s := headState{x: x, rows: h.Tokens(e.batch)}
+	s := headState{x: x}
+	if e.narrow < 0 { // else x is of those alone
+		s.rows = e.seen
+	}
 	n := e.net.Rows(e.batch)
 	switch {
 	case h.Pool == arch.PoolMean:

@@ -151,10 +151,15 @@ func TestLayers(t *testing.T) {
 	}
 	// Id 1 is padding to those who know one: within, at the end, and alone.
 	batch := arch.NewBatch([]int32{3, 1, 4, 10, 5, 9, 2, 6, 5, 3, 7, 0}, []int32{8}, []int32{9, 7, 1, 1}, []int32{1, 1})
+	some := *batch
+	some.Positions = []int{2, 3, 5, 14, 16} // in runs, and none of the second sequence
 	for name, build := range tests {
 		t.Run(name, func(t *testing.T) {
 			b := newBuilder()
 			b.check(t, build(b), batch, 16)
+			if net := build(b); net.Task == arch.Generate {
+				b.check(t, net, &some, 16)
+			}
 		})
 	}
 }

@@ -40,7 +40,7 @@ func openCheckpoint(t testing.TB, dir string) *loader.Checkpoint {
 func open(t testing.TB, dir string, train bool) (ours, libtorch *model.Model) {
 	t.Helper()
 	ck := openCheckpoint(t, dir)
-	ours, err := model.Open(ck, model.Options{Train: train, Workers: 1})
+	ours, err := model.Open(ck, model.Options{Train: train, Workers: 1, AllHidden: true})
 	if err != nil {
 		t.Fatal(err)
 	}
