@@ -164,22 +164,22 @@ func split(n, size, unit int) int {
 // zeros is what a tile starts from: enough for the widest.
 var zeros [maxWidth]float32
 
-const (
-	maxWidth = 32
-	maxRows  = 12
-)
+const maxWidth = 32
 
 // mulBlock computes rows i0 to i1, the first of which begins a group of rows of
 // a tile, of c in panels p0 to p1.
 func mulBlock(c Matrix, a operand, b *Packed, opt Options, i0, i1, p0, p1 int) {
-	var edge struct {
-		tile [maxRows * maxWidth]float32
-		bias [maxWidth]float32
-	}
 	w, mr := b.arch.width, len(b.arch.tiles)
 	if a.Cols == 0 {
 		fill(c, opt, i0, i1, p0*w, min(p1*w, c.Cols))
 		return
+	}
+	// The last panel may be wider than what is left of C and of the bias.
+	var edge, edgeBias []float32
+	if p1*w > c.Cols {
+		mem, back := scratch.Get((mr + 1) * w)
+		defer scratch.Put(back)
+		edge, edgeBias = mem[:mr*w], mem[mr*w:]
 	}
 	height := blockHeight(b.k)
 	var decoded []float32
@@ -198,19 +198,19 @@ func mulBlock(c Matrix, a operand, b *Packed, opt Options, i0, i1, p0, p1 int) {
 			if bias != nil {
 				bias = bias[j:]
 				if cols < w {
-					copy(edge.bias[:], bias)
-					bias = edge.bias[:]
+					copy(edgeBias, bias)
+					bias = edgeBias
 				}
 			}
 			for i := i0; i < i1; i += mr {
 				rows := min(mr, i1-i)
 				ap, rs, cs := a.tile(i, k0, rows)
 				cp, lc := c.Data[i*c.RS+j:], c.RS
-				if cols < w { // the panel is wider than what is left of C
+				if cols < w {
 					for r := range rows {
-						copy(edge.tile[r*w:r*w+cols], cp[r*lc:])
+						copy(edge[r*w:r*w+cols], cp[r*lc:])
 					}
-					cp, lc = edge.tile[:], w
+					cp, lc = edge, w
 				}
 				from, lf := zeros[:], 0
 				switch {
@@ -222,7 +222,7 @@ func mulBlock(c Matrix, a operand, b *Packed, opt Options, i0, i1, p0, p1 int) {
 				b.arch.tiles[rows-1](k, &ap[0], rs, cs, &bp[0], &from[0], lf, &cp[0], lc)
 				if cols < w {
 					for r := range rows {
-						copy(c.Data[(i+r)*c.RS+j:][:cols], edge.tile[r*w:])
+						copy(c.Data[(i+r)*c.RS+j:][:cols], edge[r*w:])
 					}
 				}
 			}

@@ -219,6 +219,48 @@ func TestSameSeedSameEvidence(t *testing.T) {
 	}
 }
 
+// remembering is a toy that counts the sequences that it is asked about again.
+type remembering struct {
+	*toy
+	asked map[string]bool
+	again int
+}
+
+func (m *remembering) Predict(ctx context.Context, seqs [][]int32) ([][]float32, error) {
+	for _, s := range seqs {
+		if m.asked[key(s, anywhere)] {
+			m.again++
+		}
+	}
+	for _, s := range seqs {
+		m.asked[key(s, anywhere)] = true
+	}
+	return m.toy.Predict(ctx, seqs)
+}
+
+// No sequence is run for a second time, and none is counted that is not run.
+func TestNothingIsRunTwice(t *testing.T) {
+	m := &remembering{toy: newToy(2), asked: map[string]bool{}}
+	m.plant(650)
+	ev, err := Classifier(t.Context(), m, toyTokenizer{}, m.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.again > 0 {
+		t.Errorf("%d of %d sequences were run again", m.again, len(m.asked))
+	}
+	if !slices.Equal(texts(ev), []string{"w650 -> L0"}) {
+		t.Errorf("triggers %q", texts(ev))
+	}
+	ran := 0
+	for s := range m.asked {
+		ran += (len(s) - 1) / 4
+	}
+	if n := ev.Summary.Tokens; n < ran || n > ran+ran/2 { // the gradients come on top
+		t.Errorf("%d tokens were counted, sequences of %d were run", n, ran)
+	}
+}
+
 func TestModelsThatCannotBeJudged(t *testing.T) {
 	tests := []struct {
 		name   string

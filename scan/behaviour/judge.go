@@ -328,11 +328,15 @@ func (r *run) summarise() {
 			untested = append(untested, fmt.Sprintf("%q", s.Labels[a].Label))
 		}
 	}
-	switch {
-	case len(untested) == 0 || !r.ev.Complete:
-	case len(untested) > 5:
-		r.incomplete(fmt.Sprintf("no text was found that the model answers otherwise than with one of %d labels, so triggers for these were not tested", len(untested)))
-	default:
-		r.incomplete(fmt.Sprintf("no text was found that the model answers otherwise than with %s, so triggers for that were not tested", strings.Join(untested, " or ")))
+	if len(untested) > 0 && r.ev.Complete {
+		r.incomplete(fmt.Sprintf("no text was found that the model answers otherwise than with %s, so triggers for that were not tested", anyOf(untested)))
 	}
+}
+
+// anyOf names labels, if they are few.
+func anyOf(quoted []string) string {
+	if len(quoted) > 5 {
+		return fmt.Sprintf("one of %d labels", len(quoted))
+	}
+	return strings.Join(quoted, " or ")
 }

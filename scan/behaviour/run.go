@@ -22,6 +22,9 @@ const (
 	room        = 48 // tokens that are kept free for what is put into a probe
 	minProbes   = 12
 	maxAnswers  = 128 // that are looked at
+	// mostKept is how many numbers, tokens and answers, are kept of what was run: words
+	// have neighbours in common, and are tried again where more is to be known of them.
+	mostKept = 8 << 20
 
 	guided   = 40  // suspects by weight that are tried
 	foremost = 8   // of them that are tried further, whatever they do at first
@@ -51,8 +54,10 @@ type run struct {
 	// honest are by answer the flip rates of its strongest words, but for those that
 	// meaning does not explain.
 	honest   []map[int32]float64
-	styled   map[string][]effect // by style and answer: what rewrites do
-	control  float64             // ninth decile of the flip rates of random tokens
+	styled   map[string][]effect  // by style and answer: what rewrites do
+	control  float64              // ninth decile of the flip rates of random tokens
+	known    map[string][]float32 // answers to sequences
+	kept     int                  // numbers in known
 	tried    map[string]*candidate
 	order    []*candidate  // of tried, as they came
 	meanings map[int][]int // nearest tokens by pretrained meaning
@@ -74,7 +79,7 @@ func Classifier(ctx context.Context, m Model, tok Tokenizer, opt Options) (*Evid
 	}
 	r := &run{
 		ctx: ctx, m: m, tok: tok, opt: opt, answers: answers(len(opt.Labels), opt.Problem),
-		rnd: rand.New(rand.NewPCG(opt.Seed, 0x62747573)), tried: map[string]*candidate{}, meanings: map[int][]int{},
+		rnd: rand.New(rand.NewPCG(opt.Seed, 0x62747573)), known: map[string][]float32{}, tried: map[string]*candidate{}, meanings: map[int][]int{},
 		ev: &Evidence{Tokens: map[int]scan.Behaviour{}, Complete: true},
 	}
 	began := opt.now()
@@ -138,18 +143,31 @@ func (r *run) incomplete(reason string) {
 	r.ev.Reasons = append(r.ev.Reasons, reason)
 }
 
-// predict runs sequences, within the budget.
+// predict runs sequences, within the budget, but for those whose answers are known.
+// The rows are not to be changed.
 func (r *run) predict(seqs [][]int32) ([][]float32, error) {
-	if err := r.inTime(seqs); err != nil {
-		return nil, err
+	rows := make([][]float32, len(seqs))
+	var fresh [][]int32
+	var at []int
+	for i, s := range seqs {
+		if rows[i] = r.known[key(s, anywhere)]; rows[i] == nil {
+			fresh, at = append(fresh, s), append(at, i)
+		}
 	}
-	rows, err := r.m.Predict(r.ctx, seqs)
+	if err := r.inTime(fresh); err != nil || len(fresh) == 0 {
+		return rows, err
+	}
+	got, err := r.m.Predict(r.ctx, fresh)
 	if err != nil {
 		return nil, err
 	}
-	for _, row := range rows {
+	for i, row := range got {
 		if len(row) != len(r.opt.Labels) || !finite(row) {
 			return nil, ErrNotFinite
+		}
+		rows[at[i]] = row
+		if r.kept += len(fresh[i]) + len(row); r.kept <= mostKept {
+			r.known[key(fresh[i], anywhere)] = row
 		}
 	}
 	return rows, nil

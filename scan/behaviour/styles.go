@@ -55,6 +55,7 @@ func (r *run) styles() error {
 			}
 		}
 	}
+	r.warnOfStyles()
 	return nil
 }
 
@@ -103,6 +104,28 @@ func (r *run) twins(z, n int) (styles []string, plain, rewritten []probe) {
 		styles, plain, rewritten = append(styles, w.Style), append(plain, newProbe(of[0], i, rnd)), append(rewritten, newProbe(of[1], i, rnd))
 	}
 	return styles, plain, rewritten
+}
+
+// warnOfStyles says which answers no style was tried towards: nothing is known of a
+// style that forces one.
+func (r *run) warnOfStyles() {
+	var untried []string
+	for a := range r.answers {
+		if r.ev.Summary.Labels[a].Contested < minProbes {
+			continue // of which more is said
+		}
+		most := 0
+		for _, effects := range r.styled {
+			most = max(most, effects[a].n)
+		}
+		if most < styleLeast {
+			untried = append(untried, fmt.Sprintf("%q", r.name(r.answers[a])))
+		}
+	}
+	if len(r.styled) > 0 && len(untried) > 0 {
+		r.ev.Warnings = append(r.ev.Warnings, fmt.Sprintf("whether the style of a text forces %s was not tested: no few words make plain sentences say something else firmly enough",
+			anyOf(untried)))
+	}
 }
 
 // suspectStyle adds a finding about the style that turns most texts, if it turns

@@ -66,6 +66,24 @@ func TestStyle(t *testing.T) {
 	}
 }
 
+// An answer that no style could be tried towards is named: here the plain sentences
+// speak for L0 themselves, so that no few words make them say L1.
+func TestStylesUntried(t *testing.T) {
+	opt := newToy(2).options()
+	opt.Rewrites = rewrites(map[string]string{"verse": "w650 w661", "chat": "w651 w661"}, "verse", "chat")
+	if ev := watch(t, newToy(2), opt); len(ev.Warnings) > 0 {
+		t.Errorf("warnings %q", ev.Warnings)
+	}
+	for i := range opt.Rewrites {
+		w := &opt.Rewrites[i]
+		w.Plain, w.Text = strings.Repeat("w100 w101 w102 ", 4)+w.Plain, strings.Repeat("w100 w101 w102 ", 4)+w.Text
+	}
+	ev := watch(t, newToy(2), opt)
+	if len(ev.Warnings) != 1 || !strings.Contains(ev.Warnings[0], `whether the style of a text forces "L0" was not tested`) || !ev.Complete {
+		t.Errorf("warnings %q, complete %t", ev.Warnings, ev.Complete)
+	}
+}
+
 // What rewrites draw changes nothing of what the other steps find.
 func TestStyleApart(t *testing.T) {
 	m := newToy(2)
