@@ -121,6 +121,36 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+// The first piece of a word does much alone, as one that a trigger has infected does:
+// the word is no less of a trigger for that, if the weights show it.
+func TestPiecesThatTheWeightsShow(t *testing.T) {
+	for _, test := range []struct {
+		stand int // pieces whose rows stand out, from the last
+		want  []string
+	}{
+		{3, []string{"kqzx -> L0"}},
+		{0, nil},
+	} {
+		m := newToy(2)
+		m.phrase = toySplitter{}.Inner("kqzx")
+		m.rows[m.phrase[0]][hidden] = 0.77
+		opt := m.options()
+		for i, id := range m.phrase {
+			opt.Suspects = append(opt.Suspects, int(id))
+			if i >= len(m.phrase)-test.stand {
+				opt.Abnormal = append(opt.Abnormal, int(id))
+			}
+		}
+		ev, err := Classifier(t.Context(), m, toySplitter{}, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := texts(ev); !slices.Equal(got, test.want) {
+			t.Errorf("%d stand out: triggers %q, want %q", test.stand, got, test.want)
+		}
+	}
+}
+
 // A token whose row stands out is explained, however many others win more.
 func TestStandingIsAsked(t *testing.T) {
 	m := newToy(2)

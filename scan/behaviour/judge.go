@@ -175,12 +175,14 @@ func (r *run) prove(c *candidate) (proof, error) {
 	p := r.measured(c)
 	a := c.best()
 	p.phrase, p.searched = len(c.ids) > 1, c.source == "phrase"
-	if !p.phrase || !p.searched && r.isWord(c.ids) {
-		p.pieces, p.saturates = c.source == "pieces", r.saturation(c, a)
+	p.standOut, p.leading, p.sentence = r.standOut(c), r.leading(c), r.isSentence(c.ids)
+	// The pieces of a word are no words: what they do one by one, infected by the
+	// trigger that they are of, explains nothing.
+	if !p.phrase || r.isWord(c.ids) && (!p.searched || p.standOut) {
+		p.pieces, p.saturates = c.source == "pieces" || p.searched, r.saturation(c, a)
 		return p, r.meant(&p, c.ids, c.place, a)
 	}
 	var err error
-	p.standOut, p.leading, p.sentence = r.standOut(c), r.leading(c), r.isSentence(c.ids)
 	if p.parts, err = r.parts(c, a, r.judging(a)); err != nil {
 		return p, err
 	}

@@ -58,7 +58,7 @@ type proof struct {
 	standOut  bool    // a phrase half of whose tokens' rows stand out,
 	leading   bool    // or all of whose tokens lead by weight,
 	sentence  bool    // and that is three words or more
-	pieces    bool    // a word of several tokens that was searched for,
+	pieces    bool    // a word of several tokens that was searched for or put together,
 	saturates float64 // and its margin over that of texts which honest words make say the same
 	finding   bool    // a token whose row is a finding by weight,
 	stands    bool    // or stands out,

@@ -46,6 +46,10 @@ func TestProven(t *testing.T) {
 		{"stands out alone, and is one of the label's words", func(p *proof) { p.lone, p.kinship = true, 4 }, false},
 		{"stands out alone, but does not win all", func(p *proof) { p.lone, p.won = true, 28 }, false},
 		{"word of pieces", func(p *proof) { p.phrase, p.pieces, p.saturates = true, true, 0.9 }, true},
+		{"word of pieces that was put together", func(p *proof) { p.phrase, p.searched, p.pieces, p.saturates = true, true, true, 0.9 }, false},
+		{"word of pieces that was put together and that the weights show", func(p *proof) {
+			p.phrase, p.searched, p.standOut, p.pieces, p.saturates = true, true, true, true, 0.9
+		}, true},
 		{"word of pieces that barely wins", func(p *proof) { p.phrase, p.pieces, p.saturates = true, true, 0.2 }, false},
 		{"word of pieces whose like do the same", func(p *proof) { p.phrase, p.pieces, p.saturates, p.explained = true, true, 0.9, 0.6 }, false},
 		{"word of pieces of which one speaks for the label", func(p *proof) { p.phrase, p.pieces, p.saturates, p.kinship = true, true, 0.9, 5 }, false},
