@@ -36,8 +36,7 @@ func (h *head) forward(e *Engine, x gemm.Matrix) gemm.Matrix {
 		s.rows = e.seen
 	}
 	n := e.net.Rows(e.batch)
-	switch {
-	case h.Pool == arch.PoolMean:
+	if h.Pool == arch.PoolMean {
 		s.pooled = e.arena.matrix(n, x.Cols)
 		for i := range n {
 			from, to := e.batch.Starts[i], e.batch.Starts[i+1]
@@ -48,13 +47,8 @@ func (h *head) forward(e *Engine, x gemm.Matrix) gemm.Matrix {
 			}
 			vecmath.Scale(row, 1/float32(to-from), row)
 		}
-	case s.rows == nil:
-		s.pooled = x
-	default:
-		s.pooled = e.arena.matrix(n, x.Cols)
-		for i, r := range s.rows {
-			copy(s.pooled.Row(i), x.Row(r))
-		}
+	} else {
+		s.pooled = e.pick(x, s.rows)
 	}
 	s.mid, s.act = s.pooled, s.pooled
 	if h.dense != nil {
@@ -110,9 +104,6 @@ func (h *head) backward(e *Engine, dx, dout gemm.Matrix) {
 	case s.rows == nil:
 		copy(dx.Data, d.Data)
 	default:
-		clear(dx.Data)
-		for i, r := range s.rows {
-			vecmath.AddTo(dx.Row(r), d.Row(i))
-		}
+		spread(dx, d, s.rows)
 	}
 }
